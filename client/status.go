@@ -1,0 +1,105 @@
+package client
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+
+	"github.com/go-resty/resty/v2"
+	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/transport"
+)
+
+// maxBody is how much of a body a StatusError keeps, in bytes.
+const maxBody = 64 << 10
+
+// StatusError is an answer whose status is not 2xx.
+//
+// errors.Is(err, tokencache.ErrUnauthorized) is true for 401. If the refresh
+// failed before that, errors.Is and errors.As also see why, so that
+// tokencache.ErrLoginRequired tells a session that is over. If the API wants a
+// stronger sign-in or more scope, errors.As finds a [*transport.StepUpError].
+type StatusError struct {
+	// Status is the HTTP status code.
+	Status int
+	// Header is that of the answer.
+	Header http.Header
+	// Body is the beginning of the body, at most 64 KiB.
+	Body []byte
+	// Problem is the body where that is application/problem+json (RFC 9457),
+	// else nil.
+	Problem *Problem
+
+	method, path string
+	causes       []error
+}
+
+// Problem is what RFC 9457 section 3.1 defines. What the API adds stands in
+// the Body.
+type Problem struct {
+	Type     string `json:"type"` // if empty, "about:blank" is meant
+	Title    string `json:"title"`
+	Status   int    `json:"status"`
+	Detail   string `json:"detail"`
+	Instance string `json:"instance"`
+}
+
+// Error names the request and the status. It quotes no query and no body.
+func (e *StatusError) Error() string {
+	s := fmt.Sprintf("%s %s: %d %s", e.method, e.path, e.Status, http.StatusText(e.Status))
+	for _, cause := range e.causes {
+		s += ": " + cause.Error()
+	}
+	return s
+}
+
+// Unwrap returns what led to the answer.
+func (e *StatusError) Unwrap() []error { return e.causes }
+
+// Is makes a 401 match tokencache.ErrUnauthorized.
+func (e *StatusError) Is(target error) bool {
+	return target == tokencache.ErrUnauthorized && e.Status == http.StatusUnauthorized
+}
+
+// asStatusError is a resty response middleware.
+func asStatusError(_ *resty.Client, resp *resty.Response) error {
+	if resp.IsSuccess() || resp.RawResponse == nil {
+		return nil
+	}
+	e := &StatusError{Status: resp.StatusCode(), Header: resp.Header(), Body: body(resp)}
+	if req := resp.Request.RawRequest; req != nil {
+		e.method, e.path = req.Method, req.URL.Path
+	}
+	if e.Status == http.StatusUnauthorized {
+		if err := tokencache.FromContext(resp.Request.Context()).Err(); err != nil {
+			e.causes = append(e.causes, err)
+		}
+	}
+	if err := transport.StepUp(resp.RawResponse); err != nil {
+		e.causes = append(e.causes, err)
+	}
+	if t, _, err := mime.ParseMediaType(e.Header.Get("Content-Type")); err == nil && t == "application/problem+json" {
+		var p Problem
+		if json.Unmarshal(e.Body, &p) == nil {
+			e.Problem = &p
+		}
+	}
+	return e
+}
+
+// body returns the beginning of the body. A caller that wanted the body for
+// itself gets the error in its place, so the body is read and closed here.
+func body(resp *resty.Response) []byte {
+	if b := resp.Body(); len(b) > 0 {
+		return b[:min(len(b), maxBody)]
+	}
+	raw := resp.RawBody()
+	if raw == nil {
+		return nil
+	}
+	defer raw.Close()
+	b, _ := io.ReadAll(io.LimitReader(raw, maxBody))
+	return b
+}

@@ -1,0 +1,197 @@
+package tokencache
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Cache holds the tokens of one incoming request, or of one job: what the
+// browser showed, and whatever replaced it since. It is safe for concurrent
+// use, holds no request and no writer, and may outlive both. A nil Cache is
+// valid and empty.
+type Cache struct {
+	coordinator *Coordinator
+	shown       Token
+	now         atomic.Pointer[secret]
+	failure     atomic.Pointer[error]
+	renewing    atomic.Int64 // when the last renewal ahead began, in unix milliseconds
+}
+
+// New returns the Cache of a request that showed the Token, which may be zero.
+func New(c *Coordinator, shown Token) *Cache {
+	cache := &Cache{coordinator: c, shown: shown}
+	cache.now.Store(shown.s)
+	return cache
+}
+
+type cacheKey struct{}
+
+// NewContext returns a context that carries the Cache. Requests that are made
+// with it through a Transport are signed with the Cache's tokens.
+func NewContext(ctx context.Context, c *Cache) context.Context {
+	return context.WithValue(ctx, cacheKey{}, c)
+}
+
+// FromContext returns the Cache that ctx carries, or nil.
+func FromContext(ctx context.Context) *Cache {
+	c, _ := ctx.Value(cacheKey{}).(*Cache)
+	return c
+}
+
+// Token returns the newest Token, the zero Token if there is none.
+func (c *Cache) Token() Token {
+	if c == nil {
+		return Token{}
+	}
+	return Token{c.now.Load()}
+}
+
+// Changed returns the newest Token, and whether it differs from the one that
+// was shown, so that its owner should be given it.
+func (c *Cache) Changed() (Token, bool) {
+	t := c.Token()
+	return t, c != nil && !t.Same(c.shown)
+}
+
+// Err returns why the last refresh of this Cache failed; nil if there was none
+// or it succeeded. It tells a 401 that ends the session from one that does not.
+func (c *Cache) Err() error {
+	if c == nil {
+		return nil
+	}
+	if p := c.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Refresh returns the Token that replaces the spent one: the access token that
+// the API rejected, or that has ended. If it was replaced already, the
+// replacement is returned without any I/O. For the errors see
+// [Coordinator.Refresh].
+func (c *Cache) Refresh(ctx context.Context, spent Token) (Token, error) {
+	return c.refresh(ctx, spent, claim{})
+}
+
+func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, error) {
+	if c == nil || c.coordinator == nil {
+		return Token{}, ErrNoRefreshToken
+	}
+	now := c.Token()
+	if !now.Same(spent) && now.Access() != "" && (now.Access() == spent.Access() || now.Valid(0)) {
+		return now, nil
+	}
+	how.spent, how.shown = now, now.Refresh() == c.shown.Refresh()
+	out := c.coordinator.refresh(ctx, how)
+	if !out.token.IsZero() {
+		c.advance(now, out.token)
+	}
+	if ctx.Err() == nil {
+		c.failure.Store(&out.err)
+	}
+	if out.err != nil {
+		return Token{}, out.err
+	}
+	if newest := c.Token(); newest.Access() != spent.Access() {
+		return newest, nil
+	}
+	return out.token, nil
+}
+
+// advance replaces the token that was spent, and no other: a late answer never
+// replaces a newer one.
+func (c *Cache) advance(spent, next Token) {
+	if now := c.now.Load(); (Token{now}).Same(spent) {
+		c.now.CompareAndSwap(now, next.s)
+	}
+}
+
+// Fresh returns the Token to send now. It waits for a new one if the access
+// token has ended, or is being replaced because it was rejected: sending it
+// would be in vain. Near the end of its life it starts the renewal in the
+// background and waits for nothing.
+//
+// An error means that no access token works and none could be had. Without a
+// refresh token there is nothing to be done, and the Token is returned as it
+// is.
+func (c *Cache) Fresh(ctx context.Context) (Token, error) {
+	t := c.Token()
+	if t.s == nil || t.s.refresh == "" || c.coordinator == nil {
+		return t, nil
+	}
+	if c.coordinator.isDoomed(t.s.access) {
+		next, err := c.Refresh(ctx, t)
+		if err == nil || ctx.Err() != nil {
+			return next, err
+		}
+		// The refresh failed. The API may still think better of this token
+		// than of the call that started the refresh.
+	}
+	if t.s.access == "" {
+		return c.Refresh(ctx, t)
+	}
+	if t.s.expiry.IsZero() {
+		return t, nil
+	}
+	now := time.Now()
+	switch {
+	case !now.Before(t.s.expiry):
+		return c.Refresh(ctx, t)
+	case now.Add(c.coordinator.window(t)).After(t.s.expiry):
+		c.renewAhead(now, t)
+	}
+	return t, nil
+}
+
+// window is how long before its end t is renewed ahead.
+func (c *Coordinator) window(t Token) time.Duration {
+	if t.s.issued.IsZero() {
+		return 0
+	}
+	return min(c.ahead(), t.s.expiry.Sub(t.s.issued)/2)
+}
+
+// renewAhead starts one renewal that nobody waits for. It belongs to no
+// request. After a failure the next may start a cooldown later.
+func (c *Cache) renewAhead(now time.Time, t Token) {
+	began := c.renewing.Load()
+	if now.UnixMilli()-began < (c.coordinator.timeout()+c.coordinator.cooldown()).Milliseconds() && began != 0 {
+		return
+	}
+	if !c.renewing.CompareAndSwap(began, now.UnixMilli()) {
+		return
+	}
+	c.coordinator.work.add()
+	go func() {
+		defer c.coordinator.work.done()
+		if _, err := c.refresh(context.Background(), t, claim{ahead: true}); err == nil {
+			c.renewing.Store(0)
+		}
+	}()
+}
+
+// Rejected notes that the API answered 401 to the Token although it had only
+// just been issued. It is not refreshed again within the Coordinator's
+// Cooldown: another one would fare no better.
+func (c *Cache) Rejected(t Token) {
+	if c == nil || c.coordinator == nil || t.Refresh() == "" {
+		return
+	}
+	if age := time.Since(t.Issued()); age < c.coordinator.cooldown() {
+		c.coordinator.rest(t)
+	}
+}
+
+// rest lets a refresh token alone for a while. Only this process knows.
+func (c *Coordinator) rest(t Token) {
+	id := restKey(derive(c.Realm, t.Refresh()))
+	c.local.Swap(context.Background(), id, "", []byte{0}, c.cooldown())
+}
+
+func (x *exchange) resting(ctx context.Context, k keys) bool {
+	e, _ := x.local.Load(ctx, restKey(k))
+	return e.Version != ""
+}
+
+func restKey(k keys) string { return "rest " + k.id }

@@ -1,0 +1,294 @@
+package tokencache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rebearer/rebearer/internal/claims"
+	"github.com/rebearer/rebearer/internal/reentry"
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// exchange is one flight. It follows the chain of successors from the token
+// that was shown to the newest one, and presents that one's refresh token if
+// its access token does not work any more.
+type exchange struct {
+	*Coordinator
+	claim
+	store  Store
+	shared bool // other processes hold entries, and may die holding them
+
+	newest Token // the end of the chain as far as it is known
+}
+
+// maxLinks bounds how far a chain is followed in one call. A browser further
+// behind is handed the link that was reached and goes on from there.
+const maxLinks = 16
+
+// run is the flight. It belongs to no caller: it ends when its own deadlines
+// say so, and no value of a request is visible in it.
+func (x *exchange) run() outcome {
+	if !x.claim.ahead {
+		defer x.doom(x.spent.Access())()
+	}
+	ctx := reentry.Mark(context.Background())
+	x.store, x.shared = x.Store, x.Store != nil
+	if !x.shared {
+		x.store = &x.local
+	}
+	out := x.walk(ctx)
+	var e *Error
+	if x.shared && x.AloneWhenStoreFails && errors.As(out.err, &e) && e.Reason == reason.Store && e.Unsent {
+		x.warn("refreshing without the Store", e)
+		x.store, x.shared = &x.local, false
+		out = x.walk(ctx)
+	}
+	out.token = x.newest
+	if out.err != nil && x.usable(x.newest) && !errors.Is(out.err, ErrLoginRequired) {
+		out.err = nil
+	}
+	return out
+}
+
+// usable reports whether t can stand in for the token that was spent.
+func (x *exchange) usable(t Token) bool {
+	return t.Access() != x.spent.Access() && t.Valid(0)
+}
+
+// walk follows the chain to its end.
+func (x *exchange) walk(ctx context.Context) outcome {
+	at := x.spent
+	seen := map[string]bool{}
+	for {
+		seen[at.Refresh()] = true
+		k := derive(x.Realm, at.Refresh())
+		v, err := x.settled(ctx, k, at)
+		if err != nil {
+			return outcome{err: err}
+		}
+		switch {
+		case v.state.exchanged():
+			next := v.Token.token()
+			if next.Refresh() != at.Refresh() {
+				if seen[next.Refresh()] {
+					return x.end() // a token that was issued twice: no loop
+				}
+				x.newest, at = next, next
+				if len(seen) > maxLinks {
+					return x.end()
+				}
+				continue
+			}
+			x.newest = next // this authorization server does not rotate
+			if x.usable(next) {
+				return outcome{}
+			}
+			at = next
+		case v.state == over:
+			x.newest = Token{}
+			return outcome{err: v.Failure.err(0)}
+		case x.usable(x.newest):
+			return outcome{}
+		case v.state == failed:
+			if rest := v.Failure.cooling(time.Now()); rest > 0 || v.Failure.Reason.Ends() {
+				return outcome{err: v.Failure.err(rest)}
+			}
+		}
+		if x.resting(ctx, k) {
+			return outcome{err: &Error{Reason: reason.Rejected, RetryAfter: x.cooldown(), Unsent: true}}
+		}
+		next, again, err := x.lead(ctx, k, at, v)
+		switch {
+		case err != nil:
+			return outcome{err: err, presented: true}
+		case again:
+			continue
+		}
+		x.newest = next
+		return outcome{presented: true}
+	}
+}
+
+// end is what a chain without an end comes to.
+func (x *exchange) end() outcome {
+	if x.usable(x.newest) {
+		return outcome{}
+	}
+	return outcome{err: &Error{Reason: reason.Store, Err: errors.New("the chain of successors goes on"), Unsent: true}}
+}
+
+// view is what is known of one refresh token.
+type view struct {
+	record
+	Entry
+	stolen bool // its holder did not renew for a whole lease
+}
+
+// settled returns what is under k, once nobody is presenting it any more. A
+// holder whose version stays the same for one lease on our own clock is gone:
+// no clock is compared between machines.
+func (x *exchange) settled(ctx context.Context, k keys, at Token) (view, error) {
+	if v, ok := x.kept(ctx, k, at); ok {
+		return v, nil
+	}
+	e, err := x.load(ctx, k.id)
+	for {
+		if err != nil {
+			return view{}, err
+		}
+		r, err2 := k.open(e)
+		if err2 != nil {
+			return view{}, &Error{Reason: reason.StoreFormat, Err: err2, Unsent: true}
+		}
+		if r.state != held {
+			return view{record: r, Entry: e}, nil
+		}
+		now, err2 := x.await(ctx, k.id, e.Version)
+		switch {
+		case err2 != nil:
+			return view{}, err2
+		case now.Version == e.Version:
+			return view{record: r, Entry: e, stolen: true}, nil
+		}
+		e = now
+	}
+}
+
+// await returns the entry once it differs from old, or as it is after a whole
+// lease. Without a shared Store the holder is a goroutine of this process,
+// which always ends.
+func (x *exchange) await(ctx context.Context, id, old string) (Entry, error) {
+	if !x.shared {
+		return x.store.Wait(ctx, id, old)
+	}
+	ctx, cancel := context.WithTimeout(ctx, x.lease())
+	defer cancel()
+	for {
+		now, err := x.store.Wait(ctx, id, old)
+		if ctx.Err() != nil {
+			return x.load(context.WithoutCancel(ctx), id)
+		}
+		if err != nil {
+			return Entry{}, storeError(err)
+		}
+		if now.Version != old {
+			return now, nil
+		}
+	}
+}
+
+// kept returns the successor that the Store did not take, if there is one.
+func (x *exchange) kept(ctx context.Context, k keys, at Token) (view, bool) {
+	if !x.shared {
+		return view{}, false
+	}
+	e, _ := x.local.Load(ctx, k.id)
+	r, err := k.open(e)
+	if err != nil || !r.state.exchanged() {
+		return view{}, false
+	}
+	next := r.Token.token()
+	return view{record: r, Entry: e}, x.usable(next) || next.Refresh() != at.Refresh()
+}
+
+// load bounds one read of the Store.
+func (x *exchange) load(ctx context.Context, id string) (Entry, error) {
+	ctx, cancel := context.WithTimeout(ctx, x.lease())
+	defer cancel()
+	e, err := x.store.Load(ctx, id)
+	if err != nil {
+		return Entry{}, storeError(err)
+	}
+	return e, nil
+}
+
+// swap bounds one write of the Store.
+func (x *exchange) swap(ctx context.Context, k keys, old string, r record, ttl time.Duration) (Entry, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, x.lease())
+	defer cancel()
+	now, ok, err := x.store.Swap(ctx, k.id, old, k.seal(r), ttl)
+	if err != nil {
+		return Entry{}, false, storeError(err)
+	}
+	return now, ok, nil
+}
+
+func storeError(err error) *Error {
+	if e, ok := err.(*Error); ok {
+		return e
+	}
+	return &Error{Reason: reason.Store, Err: err, Unsent: true}
+}
+
+// call presents the refresh token, in a goroutine of its own and with a
+// deadline of its own.
+func (x *exchange) call(at Token) (Token, *Error) {
+	ctx, cancel := context.WithTimeout(reentry.Mark(context.Background()), x.timeout())
+	defer cancel()
+	type answer struct {
+		token Token
+		err   error
+	}
+	done := guard(func() answer {
+		t, err := x.Refresher.Refresh(ctx, at)
+		return answer{t, err}
+	}, func(why error) answer {
+		return answer{err: &Error{Reason: reason.Panicked, Err: why}}
+	})
+	var a answer
+	select {
+	case a = <-done:
+	case <-ctx.Done():
+		select {
+		case a = <-done: // both at once: an answer is an answer
+		default:
+			a.err = ctx.Err()
+		}
+	}
+	if a.err != nil {
+		return Token{}, asError(a.err, at)
+	}
+	return accept(at, a.token)
+}
+
+// accept completes an answer (RFC 6749 section 6) and checks what must hold
+// before anybody may use it.
+func accept(at, got Token) (Token, *Error) {
+	if !visible(got.Access()) || got.part().header == nil {
+		return Token{}, &Error{Reason: reason.Malformed, Err: ErrMalformedToken}
+	}
+	if subjectChanged(at, got) {
+		return Token{}, &Error{Reason: reason.SubjectChanged}
+	}
+	now := time.Now()
+	f := TokenFields{
+		Access: got.Access(), Refresh: got.Refresh(), Type: got.Type(), Subject: got.Subject(),
+		Issued: now, Expiry: got.Expiry(), RefreshExpiry: got.RefreshExpiry(),
+	}
+	if f.Subject == "" {
+		f.Subject = at.Subject()
+	}
+	if f.Refresh == "" || f.Refresh == at.Refresh() {
+		f.Refresh = at.Refresh()
+		if f.RefreshExpiry.IsZero() {
+			f.RefreshExpiry = at.RefreshExpiry()
+		}
+	}
+	if !f.Expiry.After(now) {
+		// Dead on arrival by our clock: one of the clocks is wrong, or the
+		// server says nothing of use. Let the API decide.
+		f.Expiry = time.Time{}
+	}
+	return newToken(f), nil
+}
+
+// subjectChanged reports whether a token belongs to somebody else than the one
+// it replaces, as far as that can be read. Only like is compared with like: a
+// subject that was said with another one, the access tokens' claims with each
+// other. An ID token may name the same user differently.
+func subjectChanged(at, got Token) bool {
+	differ := func(a, b string) bool { return a != "" && b != "" && a != b }
+	return differ(at.Subject(), got.Subject()) ||
+		differ(claims.Parse(at.Access()).Subject, claims.Parse(got.Access()).Subject)
+}

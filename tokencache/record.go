@@ -1,0 +1,232 @@
+package tokencache
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// A value in the Store is
+//
+//	format (1 byte) | state (1 byte) | nonce (16 bytes) | sealed payload
+//
+// Format and state stand in the clear, so that a Store may tell what it can
+// evict. The payload opens with the refresh token that the key was made of:
+// who shows the old token can open its successor, nobody else can, and a copy
+// of the Store opens nothing.
+const (
+	format     = 1
+	nonceSize  = 16
+	headerSize = 2 + nonceSize
+)
+
+// state is what became of the refresh token that the key was made of.
+type state byte
+
+const (
+	absent   state = 0   // nothing is known: never presented here, or long ago
+	born     state = 'b' // it was issued to us and has not been presented
+	held     state = 'h' // somebody presents it
+	done     state = 'd' // it was exchanged; the payload is its successor
+	received state = 'r' // the same, and the browser has shown the successor
+	failed   state = 'f' // it could not be exchanged
+	over     state = 'o' // its session was ended
+)
+
+// exchanged reports whether the payload is a successor.
+func (s state) exchanged() bool { return s == done || s == received }
+
+// keys are what a refresh token is turned into: the name of its entry and the
+// AEAD that seals the entry's value.
+type keys struct {
+	id   string
+	aead cipher.AEAD
+}
+
+// derive makes the keys of a refresh token (HKDF, RFC 5869). The realm is the
+// salt, so that equal tokens of two issuers or clients have nothing in common.
+func derive(realm, refresh string) keys {
+	expand := func(info string) []byte {
+		out, err := hkdf.Key(sha256.New, []byte(refresh), []byte(realm), "rebearer/1 "+info, 32)
+		if err != nil {
+			panic(err) // only for lengths that are not ours
+		}
+		return out
+	}
+	block, err := aes.NewCipher(expand("seal"))
+	if err != nil {
+		panic(err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err)
+	}
+	return keys{id: hex.EncodeToString(expand("id")), aead: aead}
+}
+
+// record is a decoded value.
+type record struct {
+	state state
+	nonce [nonceSize]byte
+	payload
+}
+
+// payload is the sealed part. Which fields are set follows from the state.
+type payload struct {
+	Token   *sealedToken `json:"token,omitempty"`   // done, received
+	Failure *failure     `json:"failure,omitempty"` // failed, over
+	// Unanswered says that a presentation of this refresh token got no answer
+	// (held, failed): if it is refused now, that may be our own doing.
+	Unanswered bool `json:"unanswered,omitempty"`
+	// Tries counts the failures in a row (held, failed).
+	Tries int `json:"tries,omitempty"`
+	// Timeout is how long the holder may take, in milliseconds (held).
+	Timeout int64 `json:"timeout,omitempty"`
+	// Prev is the key of the entry that led here (born).
+	Prev string `json:"prev,omitempty"`
+}
+
+type failure struct {
+	Reason reason.Reason `json:"reason"`
+	Status int           `json:"status,omitempty"`
+	Code   string        `json:"code,omitempty"`
+	// Since and For bound the cooldown, in milliseconds of the writer's wall
+	// clock. It spares the authorization server and protects nothing, so a
+	// reader whose clock differs may cut it short.
+	Since int64 `json:"since,omitempty"`
+	For   int64 `json:"for,omitempty"`
+}
+
+// cooling returns what is left of the cooldown.
+func (f *failure) cooling(now time.Time) time.Duration {
+	age := now.UnixMilli() - f.Since
+	if age < 0 || age >= f.For {
+		return 0
+	}
+	return time.Duration(f.For-age) * time.Millisecond
+}
+
+func (f *failure) err(retryAfter time.Duration) *Error {
+	return &Error{Reason: f.Reason, Status: f.Status, Code: f.Code, RetryAfter: retryAfter, Unsent: true}
+}
+
+type sealedToken struct {
+	Access        string `json:"a"`
+	Refresh       string `json:"r"`
+	Type          string `json:"t,omitempty"`
+	Subject       string `json:"s,omitempty"`
+	Issued        int64  `json:"i,omitempty"` // milliseconds, as all times here
+	Expiry        int64  `json:"e,omitempty"`
+	RefreshExpiry int64  `json:"re,omitempty"`
+}
+
+func sealable(t Token) *sealedToken {
+	s := t.part()
+	return &sealedToken{s.access, s.refresh, s.typ, s.subject, milli(s.issued), milli(s.expiry), milli(s.refreshExpiry)}
+}
+
+func (s *sealedToken) token() Token {
+	return newToken(TokenFields{
+		Access: s.Access, Refresh: s.Refresh, Type: s.Type, Subject: s.Subject,
+		Issued: fromMilli(s.Issued), Expiry: fromMilli(s.Expiry), RefreshExpiry: fromMilli(s.RefreshExpiry),
+	})
+}
+
+func milli(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMilli(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+func newNonce() (n [nonceSize]byte) {
+	rand.Read(n[:]) // never fails
+	return n
+}
+
+// seal encodes r.
+func (k keys) seal(r record) []byte {
+	plain, err := json.Marshal(r.payload)
+	if err != nil {
+		panic(err) // strings and numbers always marshal
+	}
+	out := append([]byte{format, byte(r.state)}, r.nonce[:]...)
+	return k.aead.Seal(out, nil, plain, k.associated())
+}
+
+var (
+	errFormat = errors.New("rebearer: the Store holds a value of an unknown format")
+	errSeal   = errors.New("rebearer: the Store holds a value that does not open")
+)
+
+// open decodes an entry. What it cannot read is an error and never absent.
+func (k keys) open(e Entry) (record, error) {
+	if e.Version == "" {
+		return record{}, nil
+	}
+	if len(e.Value) < headerSize || e.Value[0] != format {
+		return record{}, errFormat
+	}
+	r := record{state: state(e.Value[1])}
+	copy(r.nonce[:], e.Value[2:headerSize])
+	plain, err := k.aead.Open(nil, nil, e.Value[headerSize:], k.associated())
+	if err != nil {
+		return record{}, errSeal
+	}
+	if json.Unmarshal(plain, &r.payload) != nil {
+		return record{}, errFormat
+	}
+	switch r.state {
+	case born, held:
+	case done, received:
+		if r.Token == nil {
+			return record{}, errFormat
+		}
+	case failed, over:
+		if r.Failure == nil {
+			return record{}, errFormat
+		}
+	default:
+		return record{}, errFormat
+	}
+	return r, nil
+}
+
+// associated binds a value to its key and format, so that the value of one
+// session cannot be passed off as another's.
+func (k keys) associated() []byte {
+	return append([]byte{format}, k.id...)
+}
+
+// asReceived returns the value of a done entry with its state turned to
+// received. Only the holder of the older token can open the payload, but who
+// shows the newer one may say that it arrived.
+func asReceived(value []byte) []byte {
+	v := bytes.Clone(value)
+	v[1] = byte(received)
+	return v
+}
+
+// stateOf returns the state of a value without opening it.
+func stateOf(value []byte) state {
+	if len(value) < headerSize || value[0] != format {
+		return absent
+	}
+	return state(value[1])
+}

@@ -1,0 +1,132 @@
+package tokencache
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/rebearer/rebearer/internal/reentry"
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// Revoke ends the session that the Token belongs to, whichever generation of
+// it is shown: it marks the whole chain as over, so that no refresh in flight
+// brings it back, and then revokes the newest tokens at the authorization
+// server.
+//
+// It does not end with ctx: a caller whose ctx ends returns at once, and the
+// rest is still done. An [*Error] with reason.Store means that the session
+// could not be marked; any other one that it is over here, but that the
+// authorization server did not confirm it.
+func (c *Coordinator) Revoke(ctx context.Context, t Token) error {
+	if reentry.Marked(ctx) {
+		return ErrReentrant
+	}
+	if t.IsZero() {
+		return nil
+	}
+	if c.Store != nil && c.Realm == "" {
+		return &Error{Reason: reason.Configuration, Err: errors.New("a Coordinator with a Store needs a Realm")}
+	}
+	c.work.add()
+	done := guard(func() error {
+		defer c.work.done()
+		return c.revoke(t)
+	}, func(why error) error { return &Error{Reason: reason.Panicked, Err: why} })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return left(ctx)
+	}
+}
+
+func (c *Coordinator) revoke(t Token) error {
+	x := &exchange{Coordinator: c, claim: claim{spent: t}, store: c.Store, shared: c.Store != nil}
+	if !x.shared {
+		x.store = &c.local
+	}
+	newest, storeErr := x.bury(reentry.Mark(context.Background()), t)
+	err := c.revokeAtServer(newest)
+	if storeErr != nil {
+		return storeErr
+	}
+	c.log(slog.LevelInfo, "session ended", "reason", string(reason.LoggedOut))
+	return err
+}
+
+// bury marks every link of the chain as over, from t on, and returns the
+// newest. An exchange in flight meets the mark when it publishes, and revokes
+// what it got.
+func (x *exchange) bury(ctx context.Context, t Token) (newest Token, err error) {
+	seen := map[string]bool{}
+	for t.Refresh() != "" && !seen[t.Refresh()] {
+		seen[t.Refresh()] = true
+		k := derive(x.Realm, t.Refresh())
+		was, err := x.mark(ctx, k)
+		if err != nil {
+			return t, err
+		}
+		if !was.state.exchanged() {
+			break
+		}
+		t = was.Token.token()
+	}
+	return t, nil
+}
+
+// mark writes over under k and returns what it replaced.
+func (x *exchange) mark(ctx context.Context, k keys) (was record, err error) {
+	tomb := record{state: over, nonce: newNonce(), payload: payload{Failure: &failure{Reason: reason.LoggedOut}}}
+	began := time.Now()
+	if v, ok := x.kept(ctx, k, Token{}); ok {
+		x.local.Swap(ctx, k.id, v.Version, nil, 0)
+		was = v.record
+	}
+	for {
+		e, err := x.load(ctx, k.id)
+		if err == nil {
+			r, bad := k.open(e)
+			if bad == nil && r.state != absent && !was.state.exchanged() {
+				was = r
+			}
+			if r.state == over {
+				return was, nil
+			}
+			var ok bool
+			if _, ok, err = x.swap(ctx, k, e.Version, tomb, x.hold()); ok {
+				return was, nil
+			}
+		}
+		if err != nil {
+			if time.Since(began) > 5*time.Second {
+				return was, err
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+// revokeAtServer calls the Revoker with a deadline of its own.
+func (c *Coordinator) revokeAtServer(t Token) error {
+	if c.Revoker == nil || t.IsZero() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(reentry.Mark(context.Background()), c.timeout())
+	defer cancel()
+	done := guard(func() error { return c.Revoker.Revoke(ctx, t) },
+		func(why error) error { return &Error{Reason: reason.Panicked, Err: why} })
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err == nil {
+		return nil
+	}
+	e := asError(err, t)
+	c.warn("revocation failed", e)
+	return e
+}

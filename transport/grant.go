@@ -1,0 +1,227 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/rebearer/rebearer/internal/claims"
+	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// TokenEndpoint refreshes tokens with the refresh token grant (RFC 6749
+// section 6) and revokes them (RFC 7009). It is a [tokencache.Refresher] and a
+// [tokencache.Revoker].
+//
+// Each call is one request: no redirect is followed, nothing is retried and no
+// second way of client authentication is tried, since the refresh token may be
+// spent by the first. Printing a TokenEndpoint shows no secret.
+type TokenEndpoint struct {
+	// URL is the token endpoint. It must be https, or of a loopback host.
+	URL string
+	// RevocationURL is the revocation endpoint (RFC 7009). If empty, Revoke
+	// does nothing.
+	RevocationURL string
+
+	// ClientID identifies the client.
+	ClientID string
+	// ClientSecret authenticates it. If empty, and Assertion is nil, the
+	// client is public.
+	ClientSecret string
+	// Assertion returns a signed JWT for the audience (RFC 7523 section 2.2),
+	// a new one for each call. Package clientassertion makes them.
+	Assertion func(ctx context.Context, audience string) (string, error)
+	// Audience is what Assertion is called with: the issuer, where the
+	// authorization server asks for that. If empty, URL.
+	Audience string
+	// AuthMethod is the client authentication method by its registered name:
+	// client_secret_basic, client_secret_post, private_key_jwt or none. If
+	// empty, private_key_jwt with an Assertion, else client_secret_basic with
+	// a ClientSecret, else none.
+	AuthMethod string
+
+	// Scope narrows what is asked for, names separated by spaces. If empty,
+	// the scope stays as it is.
+	Scope string
+
+	// Dead lists the answers which prove that the grant is dead, beside the
+	// standard's "invalid_grant": an error code such as "bad_refresh_token",
+	// or one with its status, such as "400 invalid_request". An answer that
+	// is not listed never ends a session.
+	Dead []string
+
+	// Base sends the requests. If nil, http.DefaultTransport. It must not be
+	// a Transport.
+	Base http.RoundTripper
+	// InsecureNoTLS permits plain http to a host that is not loopback.
+	InsecureNoTLS bool
+}
+
+// Refresh implements [tokencache.Refresher].
+func (e *TokenEndpoint) Refresh(ctx context.Context, spent tokencache.Token) (tokencache.Token, error) {
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {spent.Refresh()}}
+	if e.Scope != "" {
+		form.Set("scope", e.Scope)
+	}
+	a, err := e.post(ctx, e.URL, form)
+	if err != nil {
+		return tokencache.Token{}, err
+	}
+	m, bad := members(a.body)
+	if code := m.code(); a.status >= 300 || code != "" {
+		return tokencache.Token{}, a.failure(code, append([]string{"invalid_grant"}, e.Dead...))
+	}
+	if bad != nil {
+		return tokencache.Token{}, &tokencache.Error{Reason: reason.Malformed, Status: a.status, Err: bad}
+	}
+	return m.token(a.status, time.Now())
+}
+
+// Revoke implements [tokencache.Revoker]. It revokes the refresh token, and
+// then the access token, which not every server lets be revoked.
+func (e *TokenEndpoint) Revoke(ctx context.Context, t tokencache.Token) error {
+	if e.RevocationURL == "" {
+		return nil
+	}
+	var failed error
+	if t.Refresh() != "" {
+		failed = e.revoke(ctx, t.Refresh(), "refresh_token")
+	}
+	if t.Access() != "" {
+		if err := e.revoke(ctx, t.Access(), "access_token"); t.Refresh() == "" {
+			failed = err
+		}
+	}
+	return failed
+}
+
+func (e *TokenEndpoint) revoke(ctx context.Context, token, hint string) error {
+	a, err := e.post(ctx, e.RevocationURL, url.Values{"token": {token}, "token_type_hint": {hint}})
+	if err != nil {
+		return err
+	}
+	if a.status >= 300 {
+		m, _ := members(a.body)
+		return a.failure(m.code(), nil)
+	}
+	return nil
+}
+
+// post sends the form with the client's authentication (RFC 6749 section 2.3).
+// Its error is a *tokencache.Error.
+func (e *TokenEndpoint) post(ctx context.Context, to string, form url.Values) (*answer, error) {
+	u, bad := endpointURL(to, e.InsecureNoTLS)
+	if bad != nil {
+		return nil, bad
+	}
+	header := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	if err := e.authenticate(ctx, header, form); err != nil {
+		return nil, err
+	}
+	a, failed := post(ctx, e.Base, u, header, form.Encode())
+	if failed != nil {
+		return nil, failed
+	}
+	return a, nil
+}
+
+func (e *TokenEndpoint) authenticate(ctx context.Context, header http.Header, form url.Values) error {
+	method := e.AuthMethod
+	switch {
+	case method != "":
+	case e.Assertion != nil:
+		method = "private_key_jwt"
+	case e.ClientSecret != "":
+		method = "client_secret_basic"
+	default:
+		method = "none"
+	}
+	switch method {
+	case "client_secret_basic":
+		// The parts are form-urlencoded first (RFC 6749 section 2.3.1).
+		r := http.Request{Header: header}
+		r.SetBasicAuth(url.QueryEscape(e.ClientID), url.QueryEscape(e.ClientSecret))
+		return nil
+	case "client_secret_post":
+		form.Set("client_secret", e.ClientSecret)
+	case "private_key_jwt":
+		if err := e.assert(ctx, form); err != nil {
+			return err
+		}
+	case "none":
+	default:
+		return &tokencache.Error{Reason: reason.Configuration, Unsent: true,
+			Err: fmt.Errorf("unknown client authentication method %q", method)}
+	}
+	if e.ClientID != "" {
+		form.Set("client_id", e.ClientID)
+	}
+	return nil
+}
+
+func (e *TokenEndpoint) assert(ctx context.Context, form url.Values) error {
+	if e.Assertion == nil {
+		return &tokencache.Error{Reason: reason.Configuration, Unsent: true,
+			Err: errors.New("private_key_jwt needs an Assertion")}
+	}
+	audience := e.Audience
+	if audience == "" {
+		audience = e.URL
+	}
+	jwt, err := e.Assertion(ctx, audience)
+	if err != nil {
+		return &tokencache.Error{Reason: reason.Configuration, Unsent: true, Err: err}
+	}
+	form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+	form.Set("client_assertion", jwt)
+	return nil
+}
+
+// token makes the Token of a successful answer (RFC 6749 section 5.1). By now
+// the old refresh token is spent: nothing but the access token itself, and a
+// type that we could not use it with, makes the answer worthless.
+func (m object) token(status int, now time.Time) (tokencache.Token, error) {
+	malformed := func(why string) (tokencache.Token, error) {
+		return tokencache.Token{}, &tokencache.Error{Reason: reason.Malformed, Status: status, Err: errors.New(why)}
+	}
+	access, ok := m.text("access_token")
+	if !ok || !sendable(access) {
+		return malformed("no usable access_token")
+	}
+	refresh, _ := m.text("refresh_token")
+	if refresh != "" && !sendable(refresh) {
+		return malformed("refresh_token holds bytes that RFC 6749 does not allow")
+	}
+	if typ, ok := m.text("token_type"); ok && !isBearer(typ) {
+		return malformed("token_type is not Bearer") // RFC 6749 section 7.1: must not be used
+	}
+	f := tokencache.TokenFields{Access: access, Refresh: refresh, Issued: now, Expiry: m.in("expires_in", now)}
+	for _, name := range []string{"refresh_token_expires_in", "refresh_expires_in"} {
+		if f.RefreshExpiry.IsZero() {
+			f.RefreshExpiry = m.in(name, now)
+		}
+	}
+	if id, ok := m.text("id_token"); ok {
+		f.Subject = claims.Parse(id).Subject
+	}
+	return tokencache.NewToken(f), nil
+}
+
+// Format prints no secret, whatever the verb.
+func (e TokenEndpoint) Format(f fmt.State, _ rune) {
+	io.WriteString(f, "TokenEndpoint(…)")
+}
+
+// LogValue logs no secret.
+func (e TokenEndpoint) LogValue() slog.Value { return slog.StringValue("TokenEndpoint(…)") }
+
+// MarshalJSON returns an error.
+func (e TokenEndpoint) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("transport: a TokenEndpoint holds secrets and has no encoding")
+}

@@ -1,0 +1,165 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rebearer/rebearer/internal/origin"
+	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// answer is what came back from the authorization server.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// maxAnswer bounds an answer after decompression, in bytes.
+const maxAnswer = 1 << 20
+
+// post sends one request to the authorization server, exactly once. It calls
+// the RoundTripper itself: an http.Client would follow a redirect and hand the
+// refresh token to wherever that leads (RFC 9700 section 4.12), and would add
+// cookies of its own.
+func post(ctx context.Context, base http.RoundTripper, to *url.URL, header http.Header, form string) (*answer, *tokencache.Error) {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	var dialling, connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { dialling.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), strings.NewReader(form))
+	if err != nil {
+		return nil, misconfigured("invalid URL of the token endpoint")
+	}
+	req.Header = header
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Cache-Control", "no-store") // whatever stands between must not answer
+	resp, err := base.RoundTrip(req)
+	if err != nil {
+		e := broken(ctx, err)
+		// The token left this machine only once there was a connection.
+		e.Unsent = dialling.Load() && !connected.Load() || e.Reason.Misconfigured()
+		return nil, e
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil && resp.StatusCode < 300:
+		e := broken(ctx, err)
+		e.Status = resp.StatusCode
+		return nil, e
+	case len(body) > maxAnswer:
+		body = nil
+	}
+	return &answer{resp.StatusCode, resp.Header, body}, nil
+}
+
+// broken classifies an error of the network.
+func broken(ctx context.Context, err error) *tokencache.Error {
+	e := &tokencache.Error{Reason: reason.Network, Err: err}
+	switch {
+	case errors.Is(err, tokencache.ErrReentrant):
+		e.Reason = reason.Configuration
+	case ctx.Err() != nil, isTimeout(err):
+		e.Reason = reason.Timeout
+	}
+	return e
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+func misconfigured(why string) *tokencache.Error {
+	return &tokencache.Error{Reason: reason.Endpoint, Unsent: true, Err: errors.New(why)}
+}
+
+// endpointURL parses the URL of an endpoint, which must be such that a secret
+// may be sent there.
+func endpointURL(raw string, insecure bool) (*url.URL, *tokencache.Error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return nil, misconfigured("the URL of the endpoint must be absolute, of https")
+	case u.User != nil || u.Fragment != "":
+		return nil, misconfigured("the URL of the endpoint must have neither userinfo nor fragment")
+	case u.Scheme == "http" && !insecure && !origin.Loopback(u):
+		return nil, &tokencache.Error{Reason: reason.Endpoint, Unsent: true, Err: ErrInsecure}
+	}
+	return u, nil
+}
+
+// failure classifies an answer that is no success. Which answers prove that
+// the grant is dead differs from server to server, and no status code does so
+// by itself: what is not known to be dead is not dead.
+func (a *answer) failure(code string, dead []string) *tokencache.Error {
+	e := &tokencache.Error{Status: a.status, Code: code, RetryAfter: retryAfter(a.header.Get("Retry-After"), time.Now())}
+	switch {
+	case a.status >= 500:
+		e.Reason = reason.Unavailable
+	case a.status == http.StatusTooManyRequests:
+		e.Reason = reason.RateLimited
+	case a.status == http.StatusRequestTimeout, a.status == http.StatusTooEarly:
+		e.Reason = reason.Unavailable
+	case isDead(a.status, code, dead):
+		e.Reason = reason.Refused
+	case isClientRefused(code):
+		e.Reason = reason.ClientRefused
+	case a.status >= 300 && a.status < 400,
+		a.status == http.StatusNotFound, a.status == http.StatusMethodNotAllowed, a.status == http.StatusGone:
+		e.Reason = reason.Endpoint
+	case a.status < 300 && code == "":
+		e.Reason = reason.Malformed
+	default:
+		e.Reason = reason.Unrecognised
+	}
+	return e
+}
+
+// isDead matches an answer against entries such as "invalid_grant", "401" and
+// "400 invalid_request".
+func isDead(status int, code string, dead []string) bool {
+	number := strconv.Itoa(status)
+	for _, d := range dead {
+		if d != "" && (d == code || d == number || code != "" && d == number+" "+code) {
+			return true
+		}
+	}
+	return false
+}
+
+// isClientRefused reports whether a code of RFC 6749 section 5.2 or RFC 8707
+// section 2 blames the client and not the grant.
+func isClientRefused(code string) bool {
+	switch code {
+	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_target":
+		return true
+	}
+	return false
+}
+
+// retryAfter reads a Retry-After header (RFC 9110 section 10.2.3): seconds or
+// a date.
+func retryAfter(v string, now time.Time) time.Duration {
+	if s, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); err == nil {
+		return time.Duration(min(max(s, 0), 1<<31)) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(at.Sub(now), 0)
+	}
+	return 0
+}

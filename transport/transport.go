@@ -1,0 +1,321 @@
+package transport
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rebearer/rebearer/internal/challenge"
+	"github.com/rebearer/rebearer/internal/origin"
+	"github.com/rebearer/rebearer/internal/reentry"
+	"github.com/rebearer/rebearer/internal/replay"
+	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// ErrInsecure is returned for a request that would send a token over plain
+// http to another machine; see [Transport].InsecureNoTLS.
+var ErrInsecure = errors.New("rebearer: refusing to send a token over plain http")
+
+// Transport is an http.RoundTripper that signs requests with the access token
+// of their context (RFC 6750 section 2.1). If the API answers 401, it has the
+// token refreshed, once however many requests are hit, and sends the request a
+// second time. The second answer is passed on, whatever it is.
+//
+// Which user's token a request gets follows from its context alone, see
+// [tokencache.NewContext], so one Transport and its connection pool serve all
+// users. A request passes through untouched if its context carries no Cache,
+// if its URL is not of an allowed origin, if a redirect has led it away from
+// the allowed origins before, or if it has an Authorization header of its own.
+//
+// A 401 is an answer and not an error: it is returned if the refresh fails, if
+// the body cannot be sent again, or if a refresh would not help. Why a refresh
+// failed is told by [tokencache.Cache.Err]. An error is returned if the access
+// token is known to have ended and no other could be had, since there is then
+// no answer to return.
+//
+// A Transport is safe for concurrent use and must not be copied or changed
+// after first use.
+type Transport struct {
+	// Base sends the requests. If nil, http.DefaultTransport.
+	Base http.RoundTripper
+
+	// Origins are where the tokens may go, such as "https://api.example.com"
+	// or "http://127.0.0.1:8080": scheme, host and port, compared exactly. If
+	// empty, no request is signed.
+	Origins []string
+
+	// InsecureNoTLS permits tokens over plain http to hosts that are not
+	// loopback. Whoever can listen on the way has them.
+	InsecureNoTLS bool
+
+	// MaxBody is how much of a request body is kept for a second attempt, in
+	// bytes, where the request has no GetBody. A longer body is sent once,
+	// and its 401 is returned. If zero, 1 MiB; if negative, nothing is kept.
+	MaxBody int64
+
+	// Unauthorized reports whether an answer means that the access token was
+	// rejected. It must not read the body. If nil, that is status 401.
+	Unauthorized func(*http.Response) bool
+
+	once    sync.Once
+	origins atomic.Pointer[origin.Set]
+	bad     error // of Origins
+}
+
+const (
+	defaultMaxBody = 1 << 20
+	// maxDrain is how much of a 401's body is read to save its connection.
+	maxDrain = 64 << 10
+	// patience is how long a second attempt waits for the first one's 401 to
+	// be read to its end, and then for its request body to be closed.
+	patience = time.Second
+)
+
+// RoundTrip implements http.RoundTripper.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	if reentry.Marked(ctx) {
+		return nil, closing(req, tokencache.ErrReentrant)
+	}
+	cache := tokencache.FromContext(ctx)
+	if cache == nil || req.URL == nil || authorized(req.Header) {
+		return t.base().RoundTrip(req)
+	}
+	origins, err := t.allowed()
+	if err != nil {
+		return nil, closing(req, err)
+	}
+	if !origins.Contains(req.URL) || strayed(req, origins) {
+		return t.base().RoundTrip(req)
+	}
+	if req.URL.Scheme == "http" && !t.InsecureNoTLS && !origin.Loopback(req.URL) {
+		return nil, closing(req, ErrInsecure)
+	}
+	token, err := cache.Fresh(ctx)
+	if err != nil {
+		return nil, closing(req, err)
+	}
+	if token.Access() == "" {
+		return t.base().RoundTrip(req) // nobody is signed in
+	}
+	return t.attempt(req, cache, token)
+}
+
+// attempt sends the request, and once more if its token was rejected.
+func (t *Transport) attempt(req *http.Request, cache *tokencache.Cache, token tokencache.Token) (*http.Response, error) {
+	body := req.Body
+	kept := t.keep(req)
+	if kept != nil {
+		body = kept
+	}
+	resp, err := t.send(req, token, body)
+	if err != nil || !t.rejected(resp) {
+		if kept != nil {
+			kept.Release()
+		}
+		return resp, err
+	}
+	again, err := t.secondBody(req, kept, resp)
+	if err != nil { // the request's context has ended
+		return nil, err
+	}
+	next, err := cache.Refresh(req.Context(), token)
+	if again == nil || err != nil || next.Access() == token.Access() {
+		if again != nil {
+			again.Close()
+		}
+		if ended := req.Context().Err(); err != nil && ended != nil {
+			resp.Body.Close()
+			return nil, err
+		}
+		return resp, nil
+	}
+	resp.Body.Close()
+	if resp, err = t.send(req, next, again); err == nil && t.unauthorized(resp) {
+		cache.Rejected(next)
+	}
+	return resp, err
+}
+
+// send sends a signed copy of the request. RoundTrip may not change the
+// caller's request (http.RoundTripper), and no answer may lead back to the
+// copy that holds the token.
+func (t *Transport) send(req *http.Request, token tokencache.Token, body io.ReadCloser) (*http.Response, error) {
+	signed := req.WithContext(req.Context())
+	signed.Header = make(http.Header, len(req.Header)+1)
+	for name, values := range req.Header {
+		if name == "Connection" {
+			values = withoutAuthorization(values)
+		}
+		signed.Header[name] = values
+	}
+	signed.Body = body
+	if err := token.SetHeader(signed.Header); err != nil {
+		if body != nil {
+			body.Close()
+		}
+		return nil, err
+	}
+	resp, err := t.base().RoundTrip(signed)
+	if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
+}
+
+// keep returns a body that can be sent twice where the request has no means of
+// its own for that; nil if it needs none.
+func (t *Transport) keep(req *http.Request) *replay.Body {
+	if req.Body == nil || req.Body == http.NoBody || req.GetBody != nil {
+		return nil
+	}
+	limit := t.MaxBody
+	if limit == 0 {
+		limit = defaultMaxBody
+	}
+	return replay.Keep(req.Body, max(0, limit))
+}
+
+// secondBody returns the body for the second attempt, nil if there cannot be
+// one. The answer's body is drained and closed first: otherwise its connection
+// is lost, and where only one is allowed the second attempt would wait for it
+// for ever.
+func (t *Transport) secondBody(req *http.Request, kept *replay.Body, resp *http.Response) (io.ReadCloser, error) {
+	if kept != nil && kept.Lost() {
+		kept.Release()
+		return nil, nil
+	}
+	drain(resp)
+	switch {
+	case req.Context().Err() != nil:
+		if kept != nil {
+			kept.Discard()
+		}
+		return nil, req.Context().Err()
+	case kept != nil:
+		if again, ok := kept.Again(patience); ok {
+			return again, nil
+		}
+		return nil, nil
+	case req.Body == nil || req.Body == http.NoBody:
+		return http.NoBody, nil
+	}
+	again, err := req.GetBody()
+	if err != nil {
+		return nil, nil
+	}
+	return again, nil
+}
+
+// drain reads and closes the answer's body, and leaves a copy in its place.
+func drain(resp *http.Response) {
+	body := resp.Body
+	stop := time.AfterFunc(patience, func() { body.Close() })
+	defer stop.Stop()
+	head, err := io.ReadAll(io.LimitReader(body, maxDrain+1))
+	body.Close()
+	var copied io.Reader = bytes.NewReader(head)
+	if err != nil || len(head) > maxDrain {
+		copied = io.MultiReader(copied, cut{}) // do not pass a part off as the whole
+	}
+	resp.Body = io.NopCloser(copied)
+}
+
+type cut struct{}
+
+func (cut) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// rejected reports whether a refresh may help.
+func (t *Transport) rejected(resp *http.Response) bool {
+	return t.unauthorized(resp) && challenge.Decide(resp.Header).Verdict == challenge.Refresh
+}
+
+func (t *Transport) unauthorized(resp *http.Response) bool {
+	if t.Unauthorized != nil {
+		return t.Unauthorized(resp)
+	}
+	return resp.StatusCode == http.StatusUnauthorized
+}
+
+func (t *Transport) base() http.RoundTripper {
+	if t.Base != nil {
+		return t.Base
+	}
+	return http.DefaultTransport
+}
+
+// allowed returns the parsed Origins.
+func (t *Transport) allowed() (*origin.Set, error) {
+	if s := t.origins.Load(); s != nil {
+		return s, nil
+	}
+	t.once.Do(func() {
+		s, err := origin.Parse(t.Origins)
+		if err != nil {
+			t.bad = &tokencache.Error{Reason: reason.Configuration, Err: err}
+			return
+		}
+		t.origins.Store(s)
+	})
+	return t.origins.Load(), t.bad
+}
+
+// CloseIdleConnections closes those of Base.
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.base().(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// strayed reports whether a redirect has led the request away from the allowed
+// origins. It stays stripped when another one leads it back, since whoever
+// sent it there has chosen the path.
+func strayed(req *http.Request, origins *origin.Set) bool {
+	for via := req.Response; via != nil && via.Request != nil; via = via.Request.Response {
+		if !origins.Contains(via.Request.URL) {
+			return true
+		}
+	}
+	return false
+}
+
+// authorized reports whether the caller has set an Authorization header, in
+// whatever spelling.
+func authorized(h http.Header) bool {
+	for name := range h {
+		if len(name) == len("Authorization") && strings.EqualFold(name, "Authorization") {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutAuthorization keeps the header that we set from being named as
+// hop-by-hop (RFC 9110 section 7.6.1), which would have a proxy remove it.
+func withoutAuthorization(connection []string) []string {
+	var out []string
+	for _, line := range connection {
+		var options []string
+		for option := range strings.SplitSeq(line, ",") {
+			if option = strings.TrimSpace(option); !strings.EqualFold(option, "Authorization") {
+				options = append(options, option)
+			}
+		}
+		out = append(out, strings.Join(options, ", "))
+	}
+	return out
+}
+
+// closing closes the body of a request that is not sent, and returns err.
+func closing(req *http.Request, err error) error {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+	return err
+}
