@@ -3,7 +3,6 @@ package client
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 
@@ -68,7 +67,8 @@ func asStatusError(_ *resty.Client, resp *resty.Response) error {
 	if resp.IsSuccess() || resp.RawResponse == nil {
 		return nil
 	}
-	e := &StatusError{Status: resp.StatusCode(), Header: resp.Header(), Body: body(resp)}
+	e := &StatusError{Status: resp.StatusCode(), Header: resp.Header(), Body: resp.Body()}
+	e.Body = e.Body[:min(len(e.Body), maxBody)]
 	if req := resp.Request.RawRequest; req != nil {
 		e.method, e.path = req.Method, req.URL.Path
 	}
@@ -87,19 +87,4 @@ func asStatusError(_ *resty.Client, resp *resty.Response) error {
 		}
 	}
 	return e
-}
-
-// body returns the beginning of the body. A caller that wanted the body for
-// itself gets the error in its place, so the body is read and closed here.
-func body(resp *resty.Response) []byte {
-	if b := resp.Body(); len(b) > 0 {
-		return b[:min(len(b), maxBody)]
-	}
-	raw := resp.RawBody()
-	if raw == nil {
-		return nil
-	}
-	defer raw.Close()
-	b, _ := io.ReadAll(io.LimitReader(raw, maxBody))
-	return b
 }

@@ -30,7 +30,10 @@ func (e *StepUpError) Error() string { return "rebearer: the API answered " + e.
 // asks for one, else nil.
 func StepUp(resp *http.Response) error {
 	d := challenge.Decide(resp.Header)
-	e := &StepUpError{ACRValues: d.ACRValues, MaxAge: d.MaxAge, Scope: d.Scope}
+	e := &StepUpError{ACRValues: d.ACRValues, MaxAge: -1, Scope: d.Scope}
+	if d.HasMaxAge {
+		e.MaxAge = d.MaxAge
+	}
 	switch d.Verdict {
 	case challenge.StepUp:
 		e.Code = "insufficient_user_authentication"

@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// Verdict is what would help.
-type Verdict uint8
+// Verdict is what would help. Of several, the greatest one counts.
+type Verdict int8
 
 const (
+	// Other: no access token at all. All challenges are of known schemes that
+	// are about something else, such as Basic or Negotiate.
+	Other Verdict = iota - 1
 	// Refresh: another access token. It is the default, since many APIs send
 	// no challenge or one of their own: no header, nothing that parses, a
 	// challenge of an unknown scheme, a Bearer or DPoP challenge with
 	// invalid_token, with no error or with one not named below.
-	Refresh Verdict = iota
-	// Nonce: the same token with the server's nonce in the DPoP proof
-	// (use_dpop_nonce, RFC 9449 section 9).
-	Nonce
-	// StepUp: a stronger or more recent sign-in of the user
-	// (insufficient_user_authentication, RFC 9470 section 3).
-	StepUp
+	Refresh
 	// Scope: a token that covers more (insufficient_scope, RFC 6750 section
 	// 3.1).
 	Scope
-	// Other: no access token at all. All challenges are of known schemes that
-	// are about something else, such as Basic or Negotiate.
-	Other
+	// StepUp: a stronger or more recent sign-in of the user
+	// (insufficient_user_authentication, RFC 9470 section 3).
+	StepUp
+	// Nonce: the same token with the server's nonce in the DPoP proof
+	// (use_dpop_nonce, RFC 9449 section 9).
+	Nonce
 )
 
 // Decision is a Verdict and, for StepUp and Scope, what the deciding challenge
@@ -42,21 +42,17 @@ type Decision struct {
 
 // Decide reads the WWW-Authenticate of an answer whose status, 401 or 403, is
 // the caller's to judge. Where challenges differ, one that says that a refresh
-// would not help is believed (Nonce before StepUp before Scope), and the first
-// of its kind. Without the header it allocates nothing.
+// would not help is believed, and the first of its kind. Without the header it
+// allocates nothing.
 func Decide(h http.Header) Decision {
-	values := h["Www-Authenticate"] // Values would allocate the canonical name
-	if len(values) == 0 {
+	list := Parse(h["Www-Authenticate"]) // Values would allocate this spelling
+	if len(list) == 0 {
 		return Decision{}
 	}
-	list := Parse(values)
-	decision := Decision{}
-	if len(list) > 0 {
-		decision.Verdict = Other
-	}
+	decision := Decision{Verdict: Other}
 	var from Challenge
 	for _, c := range list {
-		if v := c.verdict(); rank[v] > rank[decision.Verdict] {
+		if v := c.verdict(); v > decision.Verdict {
 			decision.Verdict, from = v, c
 		}
 	}
@@ -70,8 +66,6 @@ func Decide(h http.Header) Decision {
 	}
 	return decision
 }
-
-var rank = [...]int{Other: 0, Refresh: 1, Scope: 2, StepUp: 3, Nonce: 4}
 
 func (c *Challenge) verdict() Verdict {
 	switch c.Scheme {

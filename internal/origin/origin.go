@@ -15,8 +15,7 @@ type Set struct {
 	origins map[origin]struct{}
 }
 
-// origin is comparable and normalised: two spellings that net/http would
-// connect to the same place are one origin only if no resolver is asked.
+// origin is normalised, so that == compares.
 type origin struct {
 	scheme string
 	host   string     // lower case, no trailing dot; "" if it is an address
@@ -173,24 +172,24 @@ func numeric(host string) bool {
 	if last[0] < '0' || last[0] > '9' {
 		return false
 	}
-	if len(last) > 1 && last[1]|0x20 == 'x' {
+	if len(last) > 1 && last[0] == '0' && last[1]|0x20 == 'x' {
 		return strings.Trim(last[2:], "0123456789abcdefABCDEF") == ""
 	}
 	return strings.Trim(last, "0123456789") == ""
 }
 
-// shown is the entry without its user and what follows its path.
+// shown is as much of the entry as cannot be a password or a token. What comes
+// before an "@" cannot be told from either.
 func shown(entry string) string {
+	if strings.Contains(entry, "@") {
+		scheme, _, ok := strings.Cut(entry, "://")
+		if !ok || strings.Contains(scheme, "@") {
+			return "..."
+		}
+		return scheme + "://..."
+	}
 	if i := strings.IndexAny(entry, "?#"); i >= 0 {
-		entry = entry[:i+1] + "..."
+		return entry[:i+1] + "..."
 	}
-	i := strings.LastIndexByte(entry, '@')
-	if i < 0 {
-		return entry
-	}
-	scheme, _, ok := strings.Cut(entry[:i], "://")
-	if !ok {
-		return "..." + entry[i:]
-	}
-	return scheme + "://..." + entry[i:]
+	return entry
 }
