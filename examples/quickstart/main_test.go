@@ -1,0 +1,10 @@
+package main
+
+import "testing"
+
+// What the program checks of itself is its test.
+func TestQuickstart(t *testing.T) {
+	if err := run(); err != nil {
+		t.Error(err)
+	}
+}
