@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -20,14 +21,20 @@ func main() {
 		ctx := tokencache.NewContext(r.Context(), cache)
 		req, _ := http.NewRequestWithContext(ctx, "GET", "https://api.example.com/users/me", nil)
 		resp, err := api.Do(req) // signed; after a 401 refreshed once, and sent again
+		if err == nil {
+			defer resp.Body.Close()
+		}
 		if t, changed := cache.Changed(); changed {
 			setCookies(w, t)
+		}
+		if errors.Is(cache.Err(), tokencache.ErrLoginRequired) { // proved, never guessed
+			http.Redirect(w, r, "/login", http.StatusSeeOther)
+			return
 		}
 		if err != nil {
 			http.Error(w, "try again soon", http.StatusServiceUnavailable)
 			return
 		}
-		defer resp.Body.Close()
 		w.WriteHeader(resp.StatusCode)
 		io.Copy(w, resp.Body)
 	})
