@@ -100,6 +100,9 @@ func startNode(t testing.TB, env []string) *nodeServer {
 func nodeFolder(t testing.TB) string {
 	t.Helper()
 	require(t, "node", "npm")
+	if version, err := exec.Command("node", "--print", "parseInt(process.versions.node)").Output(); err != nil || len(version) < 3 || string(version) < "20" {
+		missing(t, "node is older than version 20, which oidc-provider needs")
+	}
 	dir, err := installed()
 	if err != nil {
 		missing(t, err.Error())
