@@ -14,6 +14,7 @@ type Cache struct {
 	coordinator *Coordinator
 	shown       Token
 	now         atomic.Pointer[secret]
+	issued      atomic.Pointer[secret] // the last one that came of an exchange
 	failure     atomic.Pointer[error]
 	renewing    atomic.Int64 // when the last renewal ahead began, in unix milliseconds
 }
@@ -93,6 +94,9 @@ func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, err
 	if out.err != nil {
 		return Token{}, out.err
 	}
+	if out.presented {
+		c.issued.Store(out.token.s)
+	}
 	if newest := c.Token(); newest.Access() != spent.Access() {
 		return newest, nil
 	}
@@ -171,14 +175,12 @@ func (c *Cache) renewAhead(now time.Time, t Token) {
 	}()
 }
 
-// Rejected notes that the API answered 401 to the Token although it had only
-// just been issued. It is not refreshed again within the Coordinator's
-// Cooldown: another one would fare no better.
+// Rejected notes that the API answered 401 to a Token that this Cache has just
+// waited for. It is not refreshed again within the Coordinator's Cooldown:
+// another one would fare no better. A Token that was found rather than issued
+// may well have ended, so that nothing is noted of it.
 func (c *Cache) Rejected(t Token) {
-	if c == nil || c.coordinator == nil || t.Refresh() == "" {
-		return
-	}
-	if age := time.Since(t.Issued()); age < c.coordinator.cooldown() {
+	if c != nil && t.s != nil && c.issued.Load() == t.s && t.s.refresh != "" {
 		c.coordinator.rest(t)
 	}
 }

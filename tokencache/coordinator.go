@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -99,6 +100,10 @@ type Coordinator struct {
 	dooming atomic.Int64
 }
 
+// Format prints no field: they change while they would be read, and those of a
+// Refresher may be secret.
+func (c *Coordinator) Format(f fmt.State, _ rune) { io.WriteString(f, "Coordinator(…)") }
+
 func or[T int | time.Duration](v, otherwise T) T {
 	if v == 0 {
 		return otherwise
@@ -171,61 +176,25 @@ func (c *Coordinator) refresh(ctx context.Context, how claim) outcome {
 	case ctx.Err() != nil:
 		return outcome{err: left(ctx)}
 	}
+	id := derive(c.Realm, spent.Refresh()).id
 	var out outcome
 	// A flight may be under way for another access token of this session, and
 	// find that what we call spent replaces it. Then ours is the next.
 	for range 3 {
-		flight := c.flights.DoChan(spent.Refresh(), func() (any, error) {
-			c.work.add()
-			defer c.work.done()
-			x := &exchange{Coordinator: c, claim: how}
-			return <-guard(x.run, panicked), nil
-		})
-		select {
-		case r := <-flight:
-			out = r.Val.(outcome)
-		case <-ctx.Done():
-			return outcome{err: left(ctx)}
-		}
+		out = c.join(ctx, id, how)
 		if out.err != nil || out.presented || out.token.Access() != spent.Access() {
 			break
 		}
+	}
+	if out.err != nil && out.token.replaces(spent) {
+		// The exchange failed, but what it began with is news to this caller.
+		out.err = nil
 	}
 	return out
 }
 
 func left(ctx context.Context) error {
 	return fmt.Errorf("rebearer: waiting for a refresh: %w", ctx.Err())
-}
-
-func panicked(why error) outcome {
-	return outcome{err: &Error{Reason: reason.Panicked, Err: why}}
-}
-
-// guard runs f in a goroutine of its own and delivers what it returns, or what
-// failed makes of a panic or a runtime.Goexit. recover cannot see Goexit, and
-// singleflight's channels would stay silent after one. The value of a panic
-// may hold a token and is not kept.
-func guard[T any](f func() T, failed func(why error) T) <-chan T {
-	out := make(chan T, 1)
-	go func() {
-		returned := false
-		var v T
-		defer func() {
-			if returned {
-				out <- v
-				return
-			}
-			why := errors.New("runtime.Goexit was called")
-			if p := recover(); p != nil {
-				why = fmt.Errorf("panic with a %T", p)
-			}
-			out <- failed(why)
-		}()
-		v = f()
-		returned = true
-	}()
-	return out
 }
 
 // doom marks the access token as about to be replaced; see isDoomed.
@@ -297,46 +266,4 @@ func (c *Coordinator) pausing() *Error {
 		return nil
 	}
 	return &Error{Reason: reason.RateLimited, RetryAfter: rest, Unsent: true}
-}
-
-// gauge counts what is in flight and can be waited on. A sync.WaitGroup may not
-// be added to while somebody waits for it to reach zero.
-type gauge struct {
-	mu   sync.Mutex
-	n    int
-	idle chan struct{} // closed when n falls to 0; nil if nobody waits
-}
-
-func (g *gauge) add() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.n++
-}
-
-func (g *gauge) done() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.n--; g.n == 0 && g.idle != nil {
-		close(g.idle)
-		g.idle = nil
-	}
-}
-
-func (g *gauge) wait(ctx context.Context) error {
-	g.mu.Lock()
-	if g.n == 0 {
-		g.mu.Unlock()
-		return nil
-	}
-	if g.idle == nil {
-		g.idle = make(chan struct{})
-	}
-	idle := g.idle
-	g.mu.Unlock()
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -39,21 +39,17 @@ func (x *exchange) run() outcome {
 	}
 	out := x.walk(ctx)
 	var e *Error
-	if x.shared && x.AloneWhenStoreFails && errors.As(out.err, &e) && e.Reason == reason.Store && e.Unsent {
+	// Without a cause it is the failure of somebody else, and was read from a
+	// Store that works.
+	if x.shared && x.AloneWhenStoreFails && errors.As(out.err, &e) && e.Reason == reason.Store && e.Unsent && e.Err != nil {
 		x.warn("refreshing without the Store", e)
 		x.store, x.shared = &x.local, false
 		out = x.walk(ctx)
 	}
-	out.token = x.newest
-	if out.err != nil && x.usable(x.newest) && !errors.Is(out.err, ErrLoginRequired) {
-		out.err = nil
+	if !errors.Is(out.err, ErrLoginRequired) { // else nothing is served any more
+		out.token = x.newest
 	}
 	return out
-}
-
-// usable reports whether t can stand in for the token that was spent.
-func (x *exchange) usable(t Token) bool {
-	return t.Access() != x.spent.Access() && t.Valid(0)
 }
 
 // walk follows the chain to its end.
@@ -67,30 +63,24 @@ func (x *exchange) walk(ctx context.Context) outcome {
 		if err != nil {
 			return outcome{err: err}
 		}
+		next := v.Token.token()
 		switch {
-		case v.state.exchanged():
-			next := v.Token.token()
-			if next.Refresh() != at.Refresh() {
-				if seen[next.Refresh()] {
-					return x.end() // a token that was issued twice: no loop
-				}
-				x.newest, at = next, next
-				if len(seen) > maxLinks {
-					return x.end()
-				}
-				continue
-			}
-			x.newest = next // this authorization server does not rotate
-			if x.usable(next) {
-				return outcome{}
+		case v.state == over:
+			return outcome{err: v.Failure.err(0)}
+		case v.state.exchanged() && next.Refresh() != at.Refresh():
+			x.newest = next
+			if seen[next.Refresh()] || len(seen) > maxLinks {
+				return x.end() // no loop, even if a token was issued twice
 			}
 			at = next
-		case v.state == over:
-			x.newest = Token{}
-			return outcome{err: v.Failure.err(0)}
-		case x.usable(x.newest):
+			continue
+		case v.Token != nil: // this authorization server does not rotate
+			x.newest, at = next, next
+		}
+		if x.newest.replaces(x.spent) {
 			return outcome{}
-		case v.state == failed:
+		}
+		if v.state == failed {
 			if rest := v.Failure.cooling(time.Now()); rest > 0 || v.Failure.Reason.Ends() {
 				return outcome{err: v.Failure.err(rest)}
 			}
@@ -112,7 +102,7 @@ func (x *exchange) walk(ctx context.Context) outcome {
 
 // end is what a chain without an end comes to.
 func (x *exchange) end() outcome {
-	if x.usable(x.newest) {
+	if x.newest.replaces(x.spent) {
 		return outcome{}
 	}
 	return outcome{err: &Error{Reason: reason.Store, Err: errors.New("the chain of successors goes on"), Unsent: true}}
@@ -130,7 +120,7 @@ type view struct {
 // no clock is compared between machines.
 func (x *exchange) settled(ctx context.Context, k keys, at Token) (view, error) {
 	if v, ok := x.kept(ctx, k, at); ok {
-		return v, nil
+		return x.deliver(ctx, k, v), nil
 	}
 	e, err := x.load(ctx, k.id)
 	for {
@@ -148,7 +138,7 @@ func (x *exchange) settled(ctx context.Context, k keys, at Token) (view, error) 
 		switch {
 		case err2 != nil:
 			return view{}, err2
-		case now.Version == e.Version:
+		case now.Version == e.Version && x.shared:
 			return view{record: r, Entry: e, stolen: true}, nil
 		}
 		e = now
@@ -162,18 +152,30 @@ func (x *exchange) await(ctx context.Context, id, old string) (Entry, error) {
 	if !x.shared {
 		return x.store.Wait(ctx, id, old)
 	}
-	ctx, cancel := context.WithTimeout(ctx, x.lease())
+	return x.wait(ctx, id, old, x.lease())
+}
+
+// pace keeps a Store whose Wait returns early each time from being asked in a
+// tight loop.
+const pace = 10 * time.Millisecond
+
+// wait returns the entry once it differs from old, or as it is after d.
+func (x *exchange) wait(ctx context.Context, id, old string, d time.Duration) (Entry, error) {
+	wctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	for {
-		now, err := x.store.Wait(ctx, id, old)
-		if ctx.Err() != nil {
-			return x.load(context.WithoutCancel(ctx), id)
-		}
-		if err != nil {
+		now, err := x.store.Wait(wctx, id, old)
+		switch {
+		case wctx.Err() != nil:
+			return x.load(ctx, id)
+		case err != nil:
 			return Entry{}, storeError(err)
-		}
-		if now.Version != old {
+		case now.Version != old:
 			return now, nil
+		}
+		select {
+		case <-time.After(pace):
+		case <-wctx.Done():
 		}
 	}
 }
@@ -189,7 +191,31 @@ func (x *exchange) kept(ctx context.Context, k keys, at Token) (view, bool) {
 		return view{}, false
 	}
 	next := r.Token.token()
-	return view{record: r, Entry: e}, x.usable(next) || next.Refresh() != at.Refresh()
+	return view{record: r, Entry: e}, next.replaces(x.spent) || next.Refresh() != at.Refresh()
+}
+
+// deliver brings the Store what it did not take, now that it may answer again.
+// What counts is the end of the session, or somebody else's successor, if the
+// Store has got that meanwhile.
+func (x *exchange) deliver(ctx context.Context, k keys, kept view) view {
+	e, err := x.load(ctx, k.id)
+	if err != nil {
+		return kept
+	}
+	r, err := k.open(e)
+	if err != nil {
+		return kept
+	}
+	mine, theirs := kept.Token.token(), r.Token.token()
+	newer := mine.Refresh() == theirs.Refresh() && mine.Issued().After(theirs.Issued())
+	if r.state == over || r.state.exchanged() && !newer {
+		x.local.Swap(ctx, k.id, kept.Version, nil, 0)
+		return view{record: r, Entry: e}
+	}
+	if _, ok, _ := x.swap(ctx, k, e.Version, kept.record); ok {
+		x.local.Swap(ctx, k.id, kept.Version, nil, 0)
+	}
+	return kept
 }
 
 // load bounds one read of the Store.
@@ -204,9 +230,13 @@ func (x *exchange) load(ctx context.Context, id string) (Entry, error) {
 }
 
 // swap bounds one write of the Store.
-func (x *exchange) swap(ctx context.Context, k keys, old string, r record, ttl time.Duration) (Entry, bool, error) {
+func (x *exchange) swap(ctx context.Context, k keys, old string, r record) (Entry, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, x.lease())
 	defer cancel()
+	ttl := x.hold()
+	if r.state == held { // it must not end before its exchange
+		ttl = max(ttl, x.patience()+x.lease())
+	}
 	now, ok, err := x.store.Swap(ctx, k.id, old, k.seal(r), ttl)
 	if err != nil {
 		return Entry{}, false, storeError(err)
@@ -243,7 +273,7 @@ func (x *exchange) call(at Token) (Token, *Error) {
 		select {
 		case a = <-done: // both at once: an answer is an answer
 		default:
-			a.err = ctx.Err()
+			a.err = &Error{Reason: reason.Timeout}
 		}
 	}
 	if a.err != nil {

@@ -2,9 +2,12 @@ package tokencache
 
 import (
 	"bytes"
+	"container/heap"
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strconv"
 	"sync"
 	"time"
@@ -24,6 +27,7 @@ type MemoryStore struct {
 	mu      sync.Mutex
 	entries map[string]*memoryEntry
 	queues  [3]list.List // by class, oldest first
+	ending  expiries     // all entries, the next to expire first
 	bytes   int64
 	version uint64
 	evicted uint64
@@ -51,7 +55,8 @@ type memoryEntry struct {
 	version string
 	expires time.Time
 	class   class
-	place   *list.Element
+	place   *list.Element // in its queue
+	index   int           // in ending
 }
 
 // entryOverhead is what an entry costs beside its key and value, in bytes.
@@ -88,6 +93,9 @@ func (m *MemoryStore) Evicted() uint64 {
 	defer m.mu.Unlock()
 	return m.evicted
 }
+
+// Format prints no field: they change while they would be read.
+func (m *MemoryStore) Format(f fmt.State, _ rune) { io.WriteString(f, "MemoryStore(…)") }
 
 // Load implements [Store].
 func (m *MemoryStore) Load(ctx context.Context, key string) (Entry, error) {
@@ -188,7 +196,8 @@ func (m *MemoryStore) unwatch(key string, w *watch) {
 }
 
 // makeRoom evicts until e fits beside what stays. The entry that e replaces
-// counts as gone.
+// counts as gone, and e may always take its place: what is in flight must be
+// able to end.
 func (m *MemoryStore) makeRoom(e *memoryEntry) error {
 	limit := m.MaxBytes
 	if limit == 0 {
@@ -201,29 +210,28 @@ func (m *MemoryStore) makeRoom(e *memoryEntry) error {
 		}
 	}
 	need := e.size()
-	if was := m.entries[e.key]; was != nil {
+	was := m.entries[e.key]
+	if was != nil {
 		need -= was.size()
 	}
 	for m.bytes+need > limit {
-		if !m.evictExpired(now) && !m.evictOldest(e.key) {
+		if m.evictExpired(now) || m.evictOldest(e.key) {
+			continue
+		}
+		if was == nil {
 			return errFull
 		}
+		break
 	}
 	return nil
 }
 
-// evictExpired removes one expired entry. Entries of one class live about
-// equally long, so the oldest ones are the place to look.
 func (m *MemoryStore) evictExpired(now time.Time) bool {
-	for c := range m.queues {
-		if front := m.queues[c].Front(); front != nil {
-			if e := front.Value.(*memoryEntry); !now.Before(e.expires) {
-				m.remove(e)
-				return true
-			}
-		}
+	if len(m.ending) == 0 || now.Before(m.ending[0].expires) {
+		return false
 	}
-	return false
+	m.remove(m.ending[0])
+	return true
 }
 
 func (m *MemoryStore) evictOldest(spare string) bool {
@@ -253,6 +261,7 @@ func (m *MemoryStore) insert(e *memoryEntry) {
 	m.version++
 	e.version = strconv.FormatUint(m.version, 36)
 	e.place = m.queues[e.class].PushBack(e)
+	heap.Push(&m.ending, e)
 	m.entries[e.key] = e
 	m.bytes += e.size()
 	m.wake(e.key)
@@ -261,6 +270,7 @@ func (m *MemoryStore) insert(e *memoryEntry) {
 func (m *MemoryStore) remove(e *memoryEntry) {
 	delete(m.entries, e.key)
 	m.queues[e.class].Remove(e.place)
+	heap.Remove(&m.ending, e.index)
 	m.bytes -= e.size()
 	m.wake(e.key)
 }
@@ -270,4 +280,28 @@ func (m *MemoryStore) wake(key string) {
 		close(w.changed)
 		delete(m.waiters, key)
 	}
+}
+
+// expiries is a heap.Interface.
+type expiries []*memoryEntry
+
+func (h expiries) Len() int           { return len(h) }
+func (h expiries) Less(i, j int) bool { return h[i].expires.Before(h[j].expires) }
+func (h expiries) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+func (h *expiries) Push(x any) {
+	e := x.(*memoryEntry)
+	e.index = len(*h)
+	*h = append(*h, e)
+}
+
+func (h *expiries) Pop() any {
+	last := len(*h) - 1
+	e := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return e
 }

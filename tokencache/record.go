@@ -82,16 +82,22 @@ type record struct {
 
 // payload is the sealed part. Which fields are set follows from the state.
 type payload struct {
-	Token   *sealedToken `json:"token,omitempty"`   // done, received
+
+	// Token is the successor (done, received), or the one that there was when
+	// the session ended (over). Where the authorization server does not
+	// rotate, an exchange begins with a successor and keeps it until it has
+	// the next (held, failed).
+	Token   *sealedToken `json:"token,omitempty"`
 	Failure *failure     `json:"failure,omitempty"` // failed, over
 	// Unanswered says that a presentation of this refresh token got no answer
 	// (held, failed): if it is refused now, that may be our own doing.
 	Unanswered bool `json:"unanswered,omitempty"`
 	// Tries counts the failures in a row (held, failed).
 	Tries int `json:"tries,omitempty"`
-	// Timeout is how long the holder may take, in milliseconds (held).
+	// Timeout is how long a holder may take, in milliseconds: this one (held),
+	// or one that was given up and may yet succeed (failed).
 	Timeout int64 `json:"timeout,omitempty"`
-	// Prev is the key of the entry that led here (born).
+	// Prev is the key of the entry that led here (born, held, failed).
 	Prev string `json:"prev,omitempty"`
 }
 
@@ -134,7 +140,11 @@ func sealable(t Token) *sealedToken {
 	return &sealedToken{s.access, s.refresh, s.typ, s.subject, milli(s.issued), milli(s.expiry), milli(s.refreshExpiry)}
 }
 
+// token returns the zero Token for nil.
 func (s *sealedToken) token() Token {
+	if s == nil {
+		return Token{}
+	}
 	return newToken(TokenFields{
 		Access: s.Access, Refresh: s.Refresh, Type: s.Type, Subject: s.Subject,
 		Issued: fromMilli(s.Issued), Expiry: fromMilli(s.Expiry), RefreshExpiry: fromMilli(s.RefreshExpiry),

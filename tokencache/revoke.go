@@ -64,44 +64,46 @@ func (x *exchange) bury(ctx context.Context, t Token) (newest Token, err error) 
 	for t.Refresh() != "" && !seen[t.Refresh()] {
 		seen[t.Refresh()] = true
 		k := derive(x.Realm, t.Refresh())
-		was, err := x.mark(ctx, k)
+		next, err := x.mark(ctx, k)
 		if err != nil {
 			return t, err
 		}
-		if !was.state.exchanged() {
+		if next.IsZero() {
 			break
 		}
-		t = was.Token.token()
+		t = next
 	}
 	return t, nil
 }
 
-// mark writes over under k and returns what it replaced.
-func (x *exchange) mark(ctx context.Context, k keys) (was record, err error) {
-	tomb := record{state: over, nonce: newNonce(), payload: payload{Failure: &failure{Reason: reason.LoggedOut}}}
+// mark writes over under k and returns the successor that is known there. The
+// tomb keeps it: if the next link cannot be marked now, a second Revoke must
+// find it.
+func (x *exchange) mark(ctx context.Context, k keys) (next Token, err error) {
 	began := time.Now()
-	if v, ok := x.kept(ctx, k, Token{}); ok {
-		x.local.Swap(ctx, k.id, v.Version, nil, 0)
-		was = v.record
-	}
+	kept, unstored := x.kept(ctx, k, Token{})
 	for {
 		e, err := x.load(ctx, k.id)
 		if err == nil {
-			r, bad := k.open(e)
-			if bad == nil && r.state != absent && !was.state.exchanged() {
-				was = r
+			was, _ := k.open(e) // the end wins over what cannot be read, too
+			if unstored {
+				was.Token = kept.Token
 			}
-			if r.state == over {
-				return was, nil
+			ok := was.state == over
+			if !ok {
+				tomb := record{state: over, nonce: newNonce(), payload: payload{
+					Failure: &failure{Reason: reason.LoggedOut}, Token: was.Token,
+				}}
+				_, ok, err = x.swap(ctx, k, e.Version, tomb)
 			}
-			var ok bool
-			if _, ok, err = x.swap(ctx, k, e.Version, tomb, x.hold()); ok {
-				return was, nil
+			if ok {
+				x.local.Swap(ctx, k.id, kept.Version, nil, 0)
+				return was.Token.token(), nil
 			}
 		}
 		if err != nil {
 			if time.Since(began) > 5*time.Second {
-				return was, err
+				return Token{}, err
 			}
 			time.Sleep(100 * time.Millisecond)
 		}

@@ -20,9 +20,13 @@ import (
 // stores.
 type Token struct{ s *secret }
 
-// secret is behind a pointer because fmt prints unexported string fields past
-// every method of the type that holds them, but never follows a nested pointer.
-type secret struct {
+// secret holds the parts behind a second pointer. fmt prints unexported fields
+// past every method of their type; it does not follow the first pointer for
+// %v, but does for a verb that pointers do not have, such as %s. It never
+// follows two.
+type secret struct{ *parts }
+
+type parts struct {
 	access, refresh string
 	typ             string
 	subject         string
@@ -84,10 +88,10 @@ func newToken(f TokenFields) Token {
 	if f.Access == "" && f.Refresh == "" {
 		return Token{}
 	}
-	s := &secret{
+	s := &secret{&parts{
 		access: f.Access, refresh: f.Refresh, typ: f.Type, subject: f.Subject,
 		issued: f.Issued, expiry: f.Expiry, refreshExpiry: f.RefreshExpiry,
-	}
+	}}
 	if s.typ == "" || strings.EqualFold(s.typ, "bearer") {
 		s.typ = "Bearer"
 	}
@@ -111,7 +115,7 @@ func visible(v string) bool {
 	return true
 }
 
-var none secret
+var none = secret{new(parts)}
 
 // part returns the secret, or an empty one for the zero Token.
 func (t Token) part() *secret {
@@ -172,6 +176,11 @@ func (t Token) Same(u Token) bool {
 	return t.s != nil && u.s != nil && t.s.access == u.s.access && t.s.refresh == u.s.refresh
 }
 
+// replaces reports whether t can stand in for a token that does not work.
+func (t Token) replaces(spent Token) bool {
+	return t.Access() != spent.Access() && t.Valid(0)
+}
+
 const redacted = "Token(…)"
 
 // Format prints no part of the token, whatever the verb.
@@ -197,5 +206,5 @@ func (f TokenFields) Format(s fmt.State, _ rune) { io.WriteString(s, "TokenField
 // LogValue logs no field.
 func (f TokenFields) LogValue() slog.Value { return slog.StringValue("TokenFields(…)") }
 
-// MarshalJSON returns an error.
-func (f TokenFields) MarshalJSON() ([]byte, error) { return nil, errNoEncoding }
+// MarshalText returns an error, and with it what encodes to JSON or XML.
+func (f TokenFields) MarshalText() ([]byte, error) { return nil, errNoEncoding }

@@ -1,0 +1,101 @@
+package tokencache
+
+import (
+	"context"
+	"time"
+
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// fail shares a failure, after it has looked whether somebody else succeeded.
+func (l *leader) fail(ctx context.Context, e *Error, began time.Time) (Token, bool, error) {
+	if e.Reason.Ends() && e.Reason != reason.SubjectChanged {
+		e.Reason = reason.Refused // whatever a Refresher calls it, that is for us to prove
+		if found, err := l.elsewhere(ctx, began); err != nil {
+			err.Unsent = false
+			e = err // without the Store there is no proof
+		} else if found {
+			return Token{}, true, nil
+		} else if l.risky() {
+			e.Reason = reason.Ambiguous
+		}
+	}
+	if e.RetryAfter > 0 && !e.Reason.Ends() {
+		l.pause(e.RetryAfter)
+	}
+	mine := record{state: failed, nonce: l.nonce, payload: l.verdict(e)}
+	if e.Reason == reason.SubjectChanged {
+		mine.state = over
+	}
+	now, err := l.put(ctx, mine, time.Now().Add(l.lease()), func(r record) bool {
+		return r.state == over || l.succeeded(r) || r.state == held && r.nonce != l.nonce
+	})
+	switch {
+	case err != nil, now.nonce == l.nonce:
+		l.report(e, began)
+		return Token{}, false, e
+	case now.state == over:
+		return Token{}, false, now.Failure.err(0)
+	}
+	return Token{}, true, nil
+}
+
+// verdict is what others are to know of a failure.
+func (l *leader) verdict(e *Error) payload {
+	unanswered := !e.Unsent && !e.Reason.Ends() &&
+		(e.Status < 400 || e.Status == 500 || e.Status == 502 || e.Status == 504)
+	tries := l.from.Tries + 1
+	cooldown := l.cooldown() << min(tries-1, 3)
+	return payload{
+		Failure: &failure{
+			Reason: e.Reason, Status: e.Status, Code: e.Code,
+			Since: time.Now().UnixMilli(), For: max(cooldown, min(e.RetryAfter, maxPause)).Milliseconds(),
+		},
+		Unanswered: unanswered || l.risky(),
+		Tries:      tries,
+		Timeout:    l.rival().Milliseconds(),
+		Token:      l.from.Token,
+		Prev:       l.from.Prev,
+	}
+}
+
+// rival is how long somebody else who held the entry, and was given up, may yet
+// take to succeed.
+func (l *leader) rival() time.Duration {
+	theirs := time.Duration(l.from.Timeout) * time.Millisecond
+	if l.stolen {
+		return max(theirs, l.patience())
+	}
+	return theirs
+}
+
+// elsewhere reports, after a refusal, whether the token has a successor, or the
+// session an end. It waits until a rival must have ended.
+func (l *leader) elsewhere(ctx context.Context, began time.Time) (found bool, err *Error) {
+	deadline := began.Add(l.rival())
+	e, failed := l.load(ctx, l.id)
+	for {
+		if failed != nil {
+			return false, asError(failed, l.at)
+		}
+		r, bad := l.open(e)
+		if bad != nil {
+			return false, &Error{Reason: reason.StoreFormat, Err: bad}
+		}
+		if l.succeeded(r) || r.state == over {
+			return true, nil
+		}
+		rest := time.Until(deadline)
+		if rest <= 0 {
+			return false, nil
+		}
+		if l.holds(e) { // and stay its holder
+			sent := time.Now()
+			if now, ok, _ := l.swap(ctx, l.keys, e.Version, l.holding()); ok {
+				l.wrote(now.Version, sent)
+				e = now
+			}
+		}
+		e, failed = l.wait(ctx, l.id, e.Version, min(rest, l.lease()/3))
+	}
+}
