@@ -251,3 +251,11 @@ func TestACacheRefreshesOnlyItsOwn(t *testing.T) {
 		t.Errorf("presented %v", server.presented)
 	}
 }
+
+// B55: a late answer never replaces a newer one.
+func TestALateAnswerDoesNotReplaceANewerOne(t *testing.T) {
+	cache := tokencache.New(&tokencache.Coordinator{}, alice)
+	cache.Advance(alice, generation("alice", 2))
+	cache.Advance(alice, generation("alice", 1)) // it was exchanged before, and arrives now
+	is(t, "alice-access-2", cache.Token(), nil)
+}

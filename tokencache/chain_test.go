@@ -3,6 +3,7 @@ package tokencache_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,6 +199,65 @@ func TestALongChainIsFollowedInSteps(t *testing.T) {
 			calls++
 		}
 		server.saw(t, 40)
+	})
+}
+
+// B27: both tokens were spent, since the Store did not take the note that one of
+// them was issued again.
+func TestARingOfSpentTokensIsNoLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, store := &as{}, newWire(&tokencache.MemoryStore{})
+		store.on(func(_ context.Context, op string, when moment) error {
+			if op == "swap born" && when == before {
+				return errCut
+			}
+			return nil
+		})
+		c := &tokencache.Coordinator{Refresher: server, Store: store, Realm: "r"}
+		server.next(pairs("r0", "r1"), pairs("r0", "r1"))
+		first := tokencache.NewToken(tokencache.TokenFields{Access: "first", Refresh: "r0"})
+		second, err := c.Refresh(t.Context(), first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Both links lead to each other now, and time kills what they hold.
+		if _, err := tokencache.New(c, second).Refresh(t.Context(), second); err != nil {
+			because(t, reason.Store, err)
+		}
+		time.Sleep(time.Hour)
+		loads := 0
+		store.on(func(_ context.Context, op string, when moment) error {
+			if op == "load" && when == before {
+				if loads++; loads > 50 {
+					panic("a loop")
+				}
+			}
+			return nil
+		})
+		_, err = c.Refresh(t.Context(), first)
+		because(t, reason.Store, err)
+	})
+}
+
+// B27: one call follows sixteen links and no more.
+func TestHowFarOneCallFollowsAChain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, store := &as{}, newWire(&tokencache.MemoryStore{})
+		c := &tokencache.Coordinator{Refresher: server, Store: store, Realm: "r"}
+		grow(t, c, 40)
+		var loads atomic.Int32
+		store.on(func(_ context.Context, op string, when moment) error {
+			if op == "load" && when == before {
+				loads.Add(1)
+			}
+			return nil
+		})
+		if _, err := c.Refresh(t.Context(), alice); err != nil {
+			t.Fatal(err)
+		}
+		if n := loads.Load(); n < 15 || n > 17 {
+			t.Errorf("%d entries were read", n)
+		}
 	})
 }
 

@@ -165,3 +165,18 @@ func TestAFullMemoryIsTransient(t *testing.T) {
 	because(t, reason.Store, err)
 	server.saw(t, 0)
 }
+
+// B28, B29: who waited and left leaves nothing behind.
+func TestNothingStaysOfAWaitThatWasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &tokencache.MemoryStore{}
+		together(20, func(i int) {
+			ctx, leave := context.WithTimeout(t.Context(), time.Second)
+			defer leave()
+			m.Wait(ctx, fmt.Sprint("nothing ", i%3), "")
+		})
+		if n := m.Watched(); n != 0 {
+			t.Errorf("%d keys are still watched", n)
+		}
+	})
+}

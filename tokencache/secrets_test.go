@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
 )
 
 // canary is in every token of these tests.
@@ -202,4 +203,16 @@ func TestAFullRunLeavesNoTokenInStoreLogsAndErrors(t *testing.T) {
 			}
 		}
 	})
+}
+
+// B75, T-D4: a panic may hold what nobody knew before.
+func TestThePanicOfARefresherIsNotQuoted(t *testing.T) {
+	c := &tokencache.Coordinator{Refresher: refresher(func(context.Context, tokencache.Token) (tokencache.Token, error) {
+		panic("the answer was: a-new-token")
+	})}
+	_, err := c.Refresh(t.Context(), alice)
+	because(t, reason.Panicked, err)
+	if strings.Contains(err.Error(), "a-new-token") {
+		t.Errorf("%v", err)
+	}
 }

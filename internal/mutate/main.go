@@ -80,7 +80,7 @@ func (m mutation) try(top string) string {
 	if pkg == "" {
 		pkg = filepath.Dir(m.file)
 	}
-	args := []string{"test", "-count=1", "-vet=off", "-timeout=120s", "-overlay", overlay}
+	args := []string{"test", "-count=1", "-vet=off", "-timeout=60s", "-overlay", overlay}
 	if m.run != "" {
 		args = append(args, "-run", m.run)
 	}

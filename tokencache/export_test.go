@@ -1,0 +1,11 @@
+package tokencache
+
+// Advance is what a refresh does to its Cache at the end.
+func (c *Cache) Advance(spent, next Token) { c.advance(spent, next) }
+
+// Watched is how many keys somebody waits for.
+func (m *MemoryStore) Watched() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.waiters)
+}
