@@ -56,4 +56,47 @@ var mutations = []mutation{
 	{behaviours: "B75 T-I1", file: "tokencache/token.go", old: "func (t Token) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }", new: "func (t Token) Format(f fmt.State, _ rune) { io.WriteString(f, t.Access()) }"},
 	{behaviours: "B75 T-I2", file: "tokencache/errors.go", old: "\t\t\treturn errWithheld\n", new: ""},
 	{behaviours: "B75", file: "tokencache/flight.go", old: `fmt.Errorf("panic with a %T", p)`, new: `fmt.Errorf("panic with %v", p)`},
+
+	// transport: where tokens go
+	{behaviours: "B1 T-J3", file: "transport/transport.go", old: "signed.Header = make(http.Header, len(req.Header)+1)", new: "signed.Header = req.Header"},
+	{behaviours: "B2 T-C9", file: "transport/transport.go", old: "|| authorized(req.Header) {", new: "{"},
+	{behaviours: "B3 T-A1", file: "transport/transport.go", old: "if !origins.Contains(req.URL) || strayed(req, origins) {", new: "if strayed(req, origins) {"},
+	{behaviours: "B4 T-A2", file: "transport/transport.go", old: "|| strayed(req, origins) {", new: "{"},
+	{behaviours: "B5 T-A3", file: "transport/transport.go", old: "&& !t.InsecureNoTLS && !origin.Loopback(req.URL) {", new: "&& false {"},
+	{behaviours: "B6", file: "transport/transport.go", old: "\t\tresp.Request = req\n", new: ""},
+	{behaviours: "B7", file: "transport/transport.go", old: "\t\treq.Body.Close()\n", new: ""},
+	{behaviours: "B9", file: "tokencache/token.go", pkg: "transport", old: "if visible(s.access) && visible(s.typ) {", new: "if true {"},
+	{behaviours: "B10", file: "transport/transport.go", old: "\t\tc.CloseIdleConnections()\n", new: ""},
+	{behaviours: "B84 T-B14", file: "transport/transport.go", old: "if reentry.Marked(ctx) {", new: never},
+	{behaviours: "T-A6", file: "transport/transport.go", old: "values = withoutAuthorization(values)", new: "_ = withoutAuthorization"},
+	{behaviours: "B3", file: "internal/origin/origin.go", old: "u.User != nil ||", new: "", pkg: "internal/origin"},
+
+	// transport: what a 401 leads to
+	{behaviours: "B13 T-C2 T-C5", file: "transport/transport.go", old: "&& challenge.Decide(resp.Header).Verdict == challenge.Refresh", new: ""},
+	{behaviours: "B16", file: "transport/transport.go", old: "|| next.Access() == token.Access() {", new: "{"},
+	{behaviours: "B17", file: "transport/transport.go", old: "\t\tcache.Rejected(next)\n", new: ""},
+	{behaviours: "B38", file: "transport/transport.go", old: "\t\treturn http.NoBody, nil\n", new: "\t\treturn nil, nil\n"},
+	{behaviours: "B42", file: "transport/transport.go", old: "\tdrain(resp)\n", new: ""},
+	{behaviours: "B39 T-J2", file: "transport/transport.go", old: "req.Body == http.NoBody || req.GetBody != nil {\n\t\treturn nil", new: "true {\n\t\treturn nil"},
+	{behaviours: "B40", file: "internal/replay/replay.go", pkg: "transport", old: "case int64(len(b.kept)+n) > b.limit,", new: "case false,"},
+	{behaviours: "B41", file: "internal/replay/replay.go", old: "whole = io.MultiReader(whole, b.src)", new: "_ = b.src"},
+
+	// transport: the endpoints
+	{behaviours: "B32 T-B11", file: "transport/grant.go", old: `[]string{"invalid_grant"}`, new: `[]string{"invalid_grant", "invalid_request"}`},
+	{behaviours: "B33", file: "transport/grant.go", old: `[]string{"invalid_grant"}`, new: `[]string{}`},
+	{behaviours: "B32 T-B13", file: "transport/post.go", old: "case isClientRefused(code):", new: "case false:"},
+	{behaviours: "B32 B35", file: "transport/post.go", old: "case a.status == http.StatusTooManyRequests:", new: "case false:"},
+	{behaviours: "B36", file: "transport/post.go", old: "GetConn: func(string) { unsent.Store(true) },", new: ""},
+	{behaviours: "B36", file: "transport/post.go", old: "GotConn: func(httptrace.GotConnInfo) { unsent.Store(false) },", new: ""},
+	{behaviours: "T-A4 B80", file: "transport/post.go", old: "resp, err := base.RoundTrip(req)", new: "resp, err := (&http.Client{Transport: base}).Do(req)"},
+	{behaviours: "T-B8", file: "transport/post.go", old: "case len(body) > maxAnswer:\n\t\tbody = nil", new: "case len(body) > maxAnswer:\n\t\tbody, _ = append(body, []byte{}...), resp"},
+	{behaviours: "B79 T-B5", file: "transport/members.go", old: "case err != nil || !(seconds > 0):", new: "case err != nil:"},
+	{behaviours: "T-B3", file: "transport/members.go", old: `token == "null"`, new: "false"},
+	{behaviours: "T-B7", file: "transport/grant.go", old: "ok && !isBearer(typ)", new: "ok && false"},
+	{behaviours: "T-A7 T-B22", file: "transport/cookie.go", old: `http.Header{"Cookie": {c.Name + "=" + c.Value}}`, new: `http.Header{"Cookie": {c.Name + "=" + c.Value + "; accessToken=" + t.Access()}}`},
+	{behaviours: "B75 T-I7", file: "transport/grant.go", old: "io.WriteString(f, \"TokenEndpoint(…)\")", new: "io.WriteString(f, e.ClientSecret)"},
+	{behaviours: "T-K7", file: "transport/clientassertion/clientassertion.go", old: `"jti": rand.Text()`, new: `"jti": rand.Text()[:0]`},
+
+	// client
+	{behaviours: "T-J5", file: "client/client.go", old: "resty.NewWithClient(&http.Client{Transport: rt})", new: "resty.New().SetTransport(rt)"},
 }

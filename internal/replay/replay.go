@@ -4,6 +4,7 @@ package replay
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"sync"
@@ -23,19 +24,19 @@ type Body struct {
 
 	mu      sync.Mutex
 	kept    []byte
-	lost    bool // more than the limit was read
-	eof     bool // the source has ended
-	reading bool // a Read of the source is under way
-	closed  bool // the attempt will not read on
-	free    bool // nobody will ask for the body again: Close closes the source
-	idle    chan struct{}
+	lost    bool          // more than the limit was read, or the source failed
+	eof     bool          // the source has ended
+	reading bool          // a Read of the source is under way
+	closed  bool          // the attempt will not read on
+	free    bool          // nobody will ask for the body again: Close closes the source
+	settled chan struct{} // closed when the attempt has come to rest, or was lost
 	once    sync.Once
 	err     error // of closing the source
 }
 
 // Keep returns a Body that keeps up to limit bytes of src.
 func Keep(src io.ReadCloser, limit int64) *Body {
-	return &Body{src: src, limit: limit, idle: make(chan struct{})}
+	return &Body{src: src, limit: limit, settled: make(chan struct{})}
 }
 
 var errClosed = errors.New("rebearer: read of a closed request body")
@@ -57,13 +58,13 @@ func (b *Body) Read(p []byte) (int, error) {
 	b.eof = b.eof || err == io.EOF
 	switch {
 	case b.lost || b.free:
-	case int64(len(b.kept)+n) > b.limit:
+	case int64(len(b.kept)+n) > b.limit, err != nil && err != io.EOF:
 		b.kept, b.lost = nil, true
 	default:
 		b.kept = append(b.kept, p[:n]...)
 	}
-	if b.closed {
-		b.rest()
+	if b.closed || b.lost {
+		b.settle()
 	}
 	return n, err
 }
@@ -72,27 +73,27 @@ func (b *Body) Read(p []byte) (int, error) {
 func (b *Body) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.free || b.lost {
+	switch {
+	case b.closed: // again: by now the source may be the second attempt's
+	case b.free || b.lost:
 		// Nobody wants the rest, and a Read that hangs in the source must end.
 		b.closed = true
 		b.closeSource()
-		return b.err
-	}
-	if !b.closed {
+	default:
 		b.closed = true
 		if !b.reading {
-			b.rest()
+			b.settle()
 		}
 	}
-	return nil
+	return b.err
 }
 
-// rest says that the attempt has come to rest: it reads no more.
-func (b *Body) rest() {
+// settle says that nothing is left to be waited for.
+func (b *Body) settle() {
 	select {
-	case <-b.idle:
+	case <-b.settled:
 	default:
-		close(b.idle)
+		close(b.settled)
 	}
 }
 
@@ -100,7 +101,8 @@ func (b *Body) closeSource() {
 	b.once.Do(func() { b.err = b.src.Close() })
 }
 
-// Lost reports whether more was read than is kept.
+// Lost reports whether the body cannot be sent again, since more was read than
+// is kept, or the source failed.
 func (b *Body) Lost() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -128,14 +130,15 @@ func (b *Body) Discard() {
 
 // Again returns the body from its beginning: what was kept, and then what was
 // never read. The first attempt may still be reading; if it has not closed the
-// body when the patience is over, or if too much was read, there is none, and
-// the source is closed.
-func (b *Body) Again(patience time.Duration) (io.ReadCloser, bool) {
+// body when the patience is over or ctx ends, or if the body is lost, there is
+// none, and the source is closed.
+func (b *Body) Again(ctx context.Context, patience time.Duration) (io.ReadCloser, bool) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
-	case <-b.idle:
+	case <-b.settled:
 	case <-timer.C:
+	case <-ctx.Done():
 	}
 	b.mu.Lock()
 	if b.lost || b.reading || !b.closed {
