@@ -12,6 +12,7 @@ require (
 require (
 	github.com/google/go-cmp v0.6.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
+	golang.org/x/sync v0.22.0 // indirect
 )
 
 replace github.com/rebearer/rebearer => ../
