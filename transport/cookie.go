@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/rebearer/rebearer/internal/claims"
 	"github.com/rebearer/rebearer/tokencache"
 	"github.com/rebearer/rebearer/tokencache/reason"
 )
@@ -50,29 +51,29 @@ func (e *CookieEndpoint) Refresh(ctx context.Context, spent tokencache.Token) (t
 		return tokencache.Token{}, err
 	}
 	m, bad := members(a.body)
-	if a.status >= 300 {
+	now := time.Now()
+	set := a.cookies(now)
+	accessCookie := set[name(e.AccessCookie, "accessToken")]
+	access, _ := m.text(name(e.AccessMember, "accessToken"))
+	if !sendable(access) || bad != nil {
+		access = accessCookie.value
+	}
+	if code := m.code(); a.status >= 300 || code != "" && !sendable(access) {
 		dead := e.Dead
 		if dead == nil {
 			dead = []string{"401", "403"}
 		}
-		return tokencache.Token{}, a.failure(m.code(), dead)
-	}
-	now := time.Now()
-	set := a.cookies(now)
-	accessCookie := set[name(e.AccessCookie, "accessToken")]
-	access, ok := m.text(name(e.AccessMember, "accessToken"))
-	if !ok || bad != nil {
-		access = accessCookie.value
+		return tokencache.Token{}, a.failure(code, dead)
 	}
 	if !sendable(access) {
 		return tokencache.Token{}, &tokencache.Error{Reason: reason.Malformed, Status: a.status,
 			Err: errors.New("no usable access token")}
 	}
 	f := tokencache.TokenFields{Access: access, Issued: now}
-	if accessCookie.value == access {
-		f.Expiry = accessCookie.ends
+	if accessCookie.value == access && claims.Parse(access).Expiry.IsZero() {
+		f.Expiry = accessCookie.ends // a cookie may outlive the token in it
 	}
-	if r := set[name(e.RefreshCookie, "refreshToken")]; sendable(r.value) {
+	if r := set[name(e.RefreshCookie, "refreshToken")]; keepable(r.value) {
 		f.Refresh, f.RefreshExpiry = r.value, r.ends
 	}
 	return tokencache.NewToken(f), nil
@@ -114,12 +115,15 @@ func (e *CookieEndpoint) post(ctx context.Context, to string, t tokencache.Token
 }
 
 type setCookie struct {
-	value string
-	ends  time.Time
+	value        string
+	ends         time.Time
+	domain, path string
 }
 
 // cookies returns the cookies that the answer sets, without those that it
-// deletes. The last one of a name counts, as in a browser.
+// deletes. The last one of a name counts. Deleting one leaves alone what has the
+// same name but another domain or path (RFC 6265 section 5.3), as when a
+// backend sets a cookie and clears where it used to be.
 func (a *answer) cookies(now time.Time) map[string]setCookie {
 	set := map[string]setCookie{}
 	for _, c := range (&http.Response{Header: a.header}).Cookies() {
@@ -128,10 +132,12 @@ func (a *answer) cookies(now time.Time) map[string]setCookie {
 			ends = now.Add(time.Duration(min(c.MaxAge, int(tenYears.Seconds()))) * time.Second)
 		}
 		if c.MaxAge < 0 || c.Value == "" || !ends.IsZero() && !ends.After(now) {
-			delete(set, c.Name)
+			if was := set[c.Name]; was.domain == c.Domain && was.path == c.Path {
+				delete(set, c.Name)
+			}
 			continue
 		}
-		set[c.Name] = setCookie{c.Value, ends}
+		set[c.Name] = setCookie{c.Value, ends, c.Domain, c.Path}
 	}
 	return set
 }

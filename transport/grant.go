@@ -21,7 +21,10 @@ import (
 //
 // Each call is one request: no redirect is followed, nothing is retried and no
 // second way of client authentication is tried, since the refresh token may be
-// spent by the first. Printing a TokenEndpoint shows no secret.
+// spent by the first.
+//
+// Printing a TokenEndpoint shows no secret. In an unexported field of another
+// struct it would: there fmt calls no method.
 type TokenEndpoint struct {
 	// URL is the token endpoint. It must be https, or of a loopback host.
 	URL string
@@ -74,7 +77,8 @@ func (e *TokenEndpoint) Refresh(ctx context.Context, spent tokencache.Token) (to
 		return tokencache.Token{}, err
 	}
 	m, bad := members(a.body)
-	if code := m.code(); a.status >= 300 || code != "" {
+	access, _ := m.text("access_token")
+	if code := m.code(); a.status >= 300 || code != "" && !sendable(access) {
 		return tokencache.Token{}, a.failure(code, append([]string{"invalid_grant"}, e.Dead...))
 	}
 	if bad != nil {
@@ -195,8 +199,8 @@ func (m object) token(status int, now time.Time) (tokencache.Token, error) {
 		return malformed("no usable access_token")
 	}
 	refresh, _ := m.text("refresh_token")
-	if refresh != "" && !sendable(refresh) {
-		return malformed("refresh_token holds bytes that RFC 6749 does not allow")
+	if !keepable(refresh) {
+		refresh = "" // the old one stays
 	}
 	if typ, ok := m.text("token_type"); ok && !isBearer(typ) {
 		return malformed("token_type is not Bearer") // RFC 6749 section 7.1: must not be used

@@ -15,13 +15,11 @@ import (
 // encoding/json would let Access_Token win over access_token.
 type object map[string]json.RawMessage
 
-var (
-	errNotJSON   = errors.New("the answer is not a JSON object")
-	errDuplicate = errors.New("the answer names a member twice, with different values")
-)
+var errNotJSON = errors.New("the answer is not a JSON object")
 
 // members reads an object, and nothing but an object. Of a broken one it
-// returns what could be read with the error.
+// returns what could be read with the error. A member that is there twice, with
+// different values, has none.
 func members(body []byte) (object, error) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
@@ -39,7 +37,7 @@ func members(body []byte) (object, error) {
 			return m, errNotJSON
 		}
 		if was, twice := m[name]; twice && !bytes.Equal(was, v) {
-			return nil, errDuplicate
+			v = nil
 		}
 		m[name] = v
 	}
@@ -93,11 +91,17 @@ func (m object) in(name string, now time.Time) time.Time {
 // sendable reports whether a token of an answer can be used: one to 64 KiB of
 // visible ASCII, and no word that some program wrote for nothing.
 func sendable(token string) bool {
+	return keepable(token) && !strings.Contains(token, " ")
+}
+
+// keepable is sendable for a refresh token, which may hold spaces (RFC 6749
+// appendix A.17) since it never stands in a header of its own.
+func keepable(token string) bool {
 	if token == "" || len(token) > 64<<10 || token == "null" || token == "undefined" {
 		return false
 	}
 	for i := range len(token) {
-		if token[i] <= ' ' || token[i] > '~' {
+		if token[i] < ' ' || token[i] > '~' {
 			return false
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -35,10 +36,13 @@ func post(ctx context.Context, base http.RoundTripper, to *url.URL, header http.
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	var dialling, connected atomic.Bool
+	// The token leaves this machine only once there is a connection. net/http
+	// looks for another one if the first turns out to be of no use, but only
+	// if nothing was written to it.
+	var unsent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { dialling.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+		GetConn: func(string) { unsent.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { unsent.Store(false) },
 	})
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), strings.NewReader(form))
 	if err != nil {
@@ -50,8 +54,10 @@ func post(ctx context.Context, base http.RoundTripper, to *url.URL, header http.
 	resp, err := base.RoundTrip(req)
 	if err != nil {
 		e := broken(ctx, err)
-		// The token left this machine only once there was a connection.
-		e.Unsent = dialling.Load() && !connected.Load() || e.Reason.Misconfigured()
+		e.Unsent = unsent.Load() || e.Reason.Misconfigured()
+		if !e.Unsent {
+			e.Err = told(err)
+		}
 		return nil, e
 	}
 	defer resp.Body.Close()
@@ -59,7 +65,7 @@ func post(ctx context.Context, base http.RoundTripper, to *url.URL, header http.
 	switch {
 	case err != nil && resp.StatusCode < 300:
 		e := broken(ctx, err)
-		e.Status = resp.StatusCode
+		e.Status, e.Err = resp.StatusCode, told(err)
 		return nil, e
 	case len(body) > maxAnswer:
 		body = nil
@@ -82,6 +88,21 @@ func broken(ctx context.Context, err error) *tokencache.Error {
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()
+}
+
+var errBroken = errors.New("the connection broke, or what came over it was not HTTP")
+
+// told returns err if its text is that of the network alone. Others quote what
+// they stumbled over, which may be an answer with tokens.
+func told(err error) error {
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op):
+		return op
+	case isTimeout(err), errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return err
+	}
+	return errBroken
 }
 
 func misconfigured(why string) *tokencache.Error {
@@ -107,7 +128,7 @@ func endpointURL(raw string, insecure bool) (*url.URL, *tokencache.Error) {
 // the grant is dead differs from server to server, and no status code does so
 // by itself: what is not known to be dead is not dead.
 func (a *answer) failure(code string, dead []string) *tokencache.Error {
-	e := &tokencache.Error{Status: a.status, Code: code, RetryAfter: retryAfter(a.header.Get("Retry-After"), time.Now())}
+	e := &tokencache.Error{Status: a.status, Code: plain(code), RetryAfter: retryAfter(a.header.Get("Retry-After"), time.Now())}
 	switch {
 	case a.status >= 500:
 		e.Reason = reason.Unavailable
@@ -122,12 +143,19 @@ func (a *answer) failure(code string, dead []string) *tokencache.Error {
 	case a.status >= 300 && a.status < 400,
 		a.status == http.StatusNotFound, a.status == http.StatusMethodNotAllowed, a.status == http.StatusGone:
 		e.Reason = reason.Endpoint
-	case a.status < 300 && code == "":
-		e.Reason = reason.Malformed
 	default:
 		e.Reason = reason.Unrecognised
 	}
 	return e
+}
+
+// plain returns code if it looks like one, else "": the text of an error holds
+// no prose of somebody else.
+func plain(code string) string {
+	if len(code) > 64 || strings.Trim(code, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") != "" {
+		return ""
+	}
+	return code
 }
 
 // isDead matches an answer against entries such as "invalid_grant", "401" and
@@ -155,7 +183,8 @@ func isClientRefused(code string) bool {
 // retryAfter reads a Retry-After header (RFC 9110 section 10.2.3): seconds or
 // a date.
 func retryAfter(v string, now time.Time) time.Duration {
-	if s, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); err == nil {
+	s, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) { // which is a long time, too
 		return time.Duration(min(max(s, 0), 1<<31)) * time.Second
 	}
 	if at, err := http.ParseTime(v); err == nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,7 +98,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	token, err := cache.Fresh(ctx)
 	if err != nil {
-		return nil, closing(req, err)
+		return nil, closing(req, endOr(ctx, err))
 	}
 	if token.Access() == "" {
 		return t.base().RoundTrip(req) // nobody is signed in
@@ -130,41 +129,15 @@ func (t *Transport) attempt(req *http.Request, cache *tokencache.Cache, token to
 		if again != nil {
 			again.Close()
 		}
-		if ended := req.Context().Err(); err != nil && ended != nil {
+		if req.Context().Err() != nil && err != nil {
 			resp.Body.Close()
-			return nil, err
+			return nil, endOr(req.Context(), err)
 		}
 		return resp, nil
 	}
 	resp.Body.Close()
-	if resp, err = t.send(req, next, again); err == nil && t.unauthorized(resp) {
+	if resp, err = t.send(req, next, again); err == nil && t.rejected(resp) {
 		cache.Rejected(next)
-	}
-	return resp, err
-}
-
-// send sends a signed copy of the request. RoundTrip may not change the
-// caller's request (http.RoundTripper), and no answer may lead back to the
-// copy that holds the token.
-func (t *Transport) send(req *http.Request, token tokencache.Token, body io.ReadCloser) (*http.Response, error) {
-	signed := req.WithContext(req.Context())
-	signed.Header = make(http.Header, len(req.Header)+1)
-	for name, values := range req.Header {
-		if name == "Connection" {
-			values = withoutAuthorization(values)
-		}
-		signed.Header[name] = values
-	}
-	signed.Body = body
-	if err := token.SetHeader(signed.Header); err != nil {
-		if body != nil {
-			body.Close()
-		}
-		return nil, err
-	}
-	resp, err := t.base().RoundTrip(signed)
-	if resp != nil {
-		resp.Request = req
 	}
 	return resp, err
 }
@@ -197,9 +170,10 @@ func (t *Transport) secondBody(req *http.Request, kept *replay.Body, resp *http.
 		if kept != nil {
 			kept.Discard()
 		}
+		resp.Body.Close()
 		return nil, req.Context().Err()
 	case kept != nil:
-		if again, ok := kept.Again(patience); ok {
+		if again, ok := kept.Again(req.Context(), patience); ok {
 			return again, nil
 		}
 		return nil, nil
@@ -213,18 +187,34 @@ func (t *Transport) secondBody(req *http.Request, kept *replay.Body, resp *http.
 	return again, nil
 }
 
-// drain reads and closes the answer's body, and leaves a copy in its place.
+// drain reads and closes the answer's body, and leaves a copy in its place. One
+// that is too long is left as it was, since its connection is lost anyway. One
+// that does not end is given up, without waiting for its Close: that of a
+// compressed body waits for the Read that hangs.
 func drain(resp *http.Response) {
 	body := resp.Body
-	stop := time.AfterFunc(patience, func() { body.Close() })
-	defer stop.Stop()
-	head, err := io.ReadAll(io.LimitReader(body, maxDrain+1))
-	body.Close()
-	var copied io.Reader = bytes.NewReader(head)
-	if err != nil || len(head) > maxDrain {
-		copied = io.MultiReader(copied, cut{}) // do not pass a part off as the whole
+	copied := make(chan io.Reader, 1)
+	go func() {
+		head, err := io.ReadAll(io.LimitReader(body, maxDrain+1))
+		if err != nil || len(head) > maxDrain {
+			copied <- io.MultiReader(bytes.NewReader(head), body)
+			return
+		}
+		body.Close()
+		copied <- bytes.NewReader(head)
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case c := <-copied:
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{c, body}
+	case <-timer.C:
+		go body.Close()
+		resp.Body = io.NopCloser(cut{})
 	}
-	resp.Body = io.NopCloser(copied)
 }
 
 type cut struct{}
@@ -271,45 +261,6 @@ func (t *Transport) CloseIdleConnections() {
 	if c, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
-}
-
-// strayed reports whether a redirect has led the request away from the allowed
-// origins. It stays stripped when another one leads it back, since whoever
-// sent it there has chosen the path.
-func strayed(req *http.Request, origins *origin.Set) bool {
-	for via := req.Response; via != nil && via.Request != nil; via = via.Request.Response {
-		if !origins.Contains(via.Request.URL) {
-			return true
-		}
-	}
-	return false
-}
-
-// authorized reports whether the caller has set an Authorization header, in
-// whatever spelling.
-func authorized(h http.Header) bool {
-	for name := range h {
-		if len(name) == len("Authorization") && strings.EqualFold(name, "Authorization") {
-			return true
-		}
-	}
-	return false
-}
-
-// withoutAuthorization keeps the header that we set from being named as
-// hop-by-hop (RFC 9110 section 7.6.1), which would have a proxy remove it.
-func withoutAuthorization(connection []string) []string {
-	var out []string
-	for _, line := range connection {
-		var options []string
-		for option := range strings.SplitSeq(line, ",") {
-			if option = strings.TrimSpace(option); !strings.EqualFold(option, "Authorization") {
-				options = append(options, option)
-			}
-		}
-		out = append(out, strings.Join(options, ", "))
-	}
-	return out
 }
 
 // closing closes the body of a request that is not sent, and returns err.

@@ -58,17 +58,17 @@ var mutations = []mutation{
 	{behaviours: "B75", file: "tokencache/flight.go", old: `fmt.Errorf("panic with a %T", p)`, new: `fmt.Errorf("panic with %v", p)`},
 
 	// transport: where tokens go
-	{behaviours: "B1 T-J3", file: "transport/transport.go", old: "signed.Header = make(http.Header, len(req.Header)+1)", new: "signed.Header = req.Header"},
+	{behaviours: "B1 T-J3", file: "transport/sign.go", old: "signed.Header = make(http.Header, len(req.Header)+1)", new: "signed.Header = req.Header"},
 	{behaviours: "B2 T-C9", file: "transport/transport.go", old: "|| authorized(req.Header) {", new: "{"},
 	{behaviours: "B3 T-A1", file: "transport/transport.go", old: "if !origins.Contains(req.URL) || strayed(req, origins) {", new: "if strayed(req, origins) {"},
 	{behaviours: "B4 T-A2", file: "transport/transport.go", old: "|| strayed(req, origins) {", new: "{"},
 	{behaviours: "B5 T-A3", file: "transport/transport.go", old: "&& !t.InsecureNoTLS && !origin.Loopback(req.URL) {", new: "&& false {"},
-	{behaviours: "B6", file: "transport/transport.go", old: "\t\tresp.Request = req\n", new: ""},
+	{behaviours: "B6", file: "transport/sign.go", old: "\t\tresp.Request = req\n", new: ""},
 	{behaviours: "B7", file: "transport/transport.go", old: "\t\treq.Body.Close()\n", new: ""},
 	{behaviours: "B9", file: "tokencache/token.go", pkg: "transport", old: "if visible(s.access) && visible(s.typ) {", new: "if true {"},
 	{behaviours: "B10", file: "transport/transport.go", old: "\t\tc.CloseIdleConnections()\n", new: ""},
 	{behaviours: "B84 T-B14", file: "transport/transport.go", old: "if reentry.Marked(ctx) {", new: never},
-	{behaviours: "T-A6", file: "transport/transport.go", old: "values = withoutAuthorization(values)", new: "_ = withoutAuthorization"},
+	{behaviours: "T-A6", file: "transport/sign.go", old: "values = withoutAuthorization(values)", new: "_ = withoutAuthorization"},
 	{behaviours: "B3", file: "internal/origin/origin.go", old: "u.User != nil ||", new: "", pkg: "internal/origin"},
 
 	// transport: what a 401 leads to

@@ -155,7 +155,7 @@ func TestAReadUnderWayIsWaitedFor(t *testing.T) {
 		src := newSource("whole")
 		src.onRead = func() { time.Sleep(patience / 2) }
 		b := replay.Keep(src, 100)
-		go read(t, b, 3)
+		go b.Read(make([]byte, 3))
 		synctest.Wait()
 		b.Close()
 		body := again(t, b)

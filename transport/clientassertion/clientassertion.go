@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -55,3 +56,8 @@ func (s Signer) Format(f fmt.State, _ rune) { io.WriteString(f, "Signer(…)") }
 
 // LogValue logs no key.
 func (s Signer) LogValue() slog.Value { return slog.StringValue("Signer(…)") }
+
+// MarshalJSON returns an error: a log in JSON would hold the key.
+func (s Signer) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("clientassertion: a Signer holds a private key and has no encoding")
+}

@@ -1,0 +1,91 @@
+package transport
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/rebearer/rebearer/internal/origin"
+	"github.com/rebearer/rebearer/tokencache"
+)
+
+// send sends a signed copy of the request. RoundTrip may not change the
+// caller's request (http.RoundTripper), and no answer may lead back to the
+// copy that holds the token.
+func (t *Transport) send(req *http.Request, token tokencache.Token, body io.ReadCloser) (*http.Response, error) {
+	signed := req.WithContext(req.Context())
+	signed.Header = make(http.Header, len(req.Header)+1)
+	for name, values := range req.Header {
+		if strings.EqualFold(name, "Connection") {
+			values = withoutAuthorization(values)
+		}
+		signed.Header[name] = slices.Clip(values) // what Base adds does not end up in the caller's
+	}
+	signed.Body = body
+	if err := token.SetHeader(signed.Header); err != nil {
+		if body != nil {
+			body.Close()
+		}
+		return nil, err
+	}
+	resp, err := t.base().RoundTrip(signed)
+	if resp != nil {
+		resp.Request = req
+		if resp.Body == nil { // as http.Client forgives it
+			resp.Body = http.NoBody
+		}
+	}
+	return resp, err
+}
+
+// strayed reports whether a redirect has led the request away from the allowed
+// origins. It stays stripped when another one leads it back, since whoever
+// sent it there has chosen the path.
+func strayed(req *http.Request, origins *origin.Set) bool {
+	for via := req.Response; via != nil; via = via.Request.Response {
+		if via.Request == nil || !origins.Contains(via.Request.URL) {
+			return true
+		}
+	}
+	return false
+}
+
+// authorized reports whether the caller has set an Authorization header, in
+// whatever spelling.
+func authorized(h http.Header) bool {
+	for name := range h {
+		if len(name) == len("Authorization") && strings.EqualFold(name, "Authorization") {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutAuthorization keeps the header that we set from being named as
+// hop-by-hop (RFC 9110 section 7.6.1), which would have a proxy remove it.
+func withoutAuthorization(connection []string) []string {
+	var out []string
+	for _, line := range connection {
+		var options []string
+		for option := range strings.SplitSeq(line, ",") {
+			if option = strings.TrimSpace(option); !strings.EqualFold(option, "Authorization") {
+				options = append(options, option)
+			}
+		}
+		if len(options) > 0 {
+			out = append(out, strings.Join(options, ", "))
+		}
+	}
+	return out
+}
+
+// endOr returns why ctx has ended, as net/http would, so that url.Error knows a
+// timeout; else err.
+func endOr(ctx context.Context, err error) error {
+	if ended := ctx.Err(); ended != nil {
+		return ended
+	}
+	return err
+}
