@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/rebearer/rebearer/authtest"
@@ -327,6 +329,7 @@ func TestAnAnswerWithoutAUsableAccessTokenIsMalformed(t *testing.T) {
 		"cut off":               `{"access_token":"canary","refresh_token":"can`,
 		"deep":                  strings.Repeat(`{"a":`, 20_000),
 		"of 1 MiB and a byte":   `{"access_token":"canary","x":"` + strings.Repeat("x", 1<<20) + `"}`,
+		"of 1 MiB, and a space": `{"access_token":"canary","x":"` + strings.Repeat("x", 1<<20-33) + `"}  `,
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := grantAnswer(t, transport.TokenEndpoint{}, 200, body)
@@ -407,6 +410,35 @@ func TestAnAnswerThatIsNoHTTPIsNotQuoted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// T-B8, T-B18: whatever Base makes of it, and however much there is of it.
+func TestAnAnswerIsReadUpToALimitAndItsErrorNotQuoted(t *testing.T) {
+	for name, body := range map[string]io.Reader{
+		"an endless answer": strings.NewReader(strings.Repeat("x", 3<<20)),
+		"an error":          iotest.ErrReader(errors.New("canary")),
+	} {
+		rest := &readers{Reader: body}
+		e := &transport.TokenEndpoint{URL: "https://as.example/", Base: baseFunc(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 200, Body: io.NopCloser(rest)}, nil
+		})}
+		_, err := e.Refresh(t.Context(), tokencache.NewToken(tokencache.TokenFields{Access: "a", Refresh: "r"}))
+		if err == nil || strings.Contains(err.Error(), "canary") || rest.n > 1<<20+1 {
+			t.Errorf("%s: %v, after %d bytes", name, err, rest.n)
+		}
+	}
+}
+
+// readers counts what is read.
+type readers struct {
+	io.Reader
+	n int
+}
+
+func (r *readers) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.n += n
+	return n, err
 }
 
 // B83, T-B19, T-B20

@@ -163,7 +163,7 @@ func plain(code string) string {
 func isDead(status int, code string, dead []string) bool {
 	number := strconv.Itoa(status)
 	for _, d := range dead {
-		if d != "" && (d == code || d == number || code != "" && d == number+" "+code) {
+		if d != "" && (d == code || d == number || d == number+" "+code) {
 			return true
 		}
 	}

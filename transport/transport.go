@@ -120,10 +120,7 @@ func (t *Transport) attempt(req *http.Request, cache *tokencache.Cache, token to
 		}
 		return resp, err
 	}
-	again, err := t.secondBody(req, kept, resp)
-	if err != nil { // the request's context has ended
-		return nil, err
-	}
+	again := secondBody(req, kept, resp)
 	next, err := cache.Refresh(req.Context(), token)
 	if again == nil || err != nil || next.Access() == token.Access() {
 		if again != nil {
@@ -159,32 +156,26 @@ func (t *Transport) keep(req *http.Request) *replay.Body {
 // one. The answer's body is drained and closed first: otherwise its connection
 // is lost, and where only one is allowed the second attempt would wait for it
 // for ever.
-func (t *Transport) secondBody(req *http.Request, kept *replay.Body, resp *http.Response) (io.ReadCloser, error) {
+func secondBody(req *http.Request, kept *replay.Body, resp *http.Response) io.ReadCloser {
 	if kept != nil && kept.Lost() {
 		kept.Release()
-		return nil, nil
+		return nil
 	}
 	drain(resp)
 	switch {
-	case req.Context().Err() != nil:
-		if kept != nil {
-			kept.Discard()
-		}
-		resp.Body.Close()
-		return nil, req.Context().Err()
 	case kept != nil:
 		if again, ok := kept.Again(req.Context(), patience); ok {
-			return again, nil
+			return again
 		}
-		return nil, nil
+		return nil
 	case req.Body == nil || req.Body == http.NoBody:
-		return http.NoBody, nil
+		return http.NoBody
 	}
 	again, err := req.GetBody()
 	if err != nil {
-		return nil, nil
+		return nil
 	}
-	return again, nil
+	return again
 }
 
 // drain reads and closes the answer's body, and leaves a copy in its place. One

@@ -231,6 +231,16 @@ func TestASourceThatFailedIsNotSentAgain(t *testing.T) {
 	src.wantClosed(t, 1)
 }
 
+// B39: not every source ends twice.
+func TestASourceThatHasEndedIsNotReadOn(t *testing.T) {
+	src := newSource("123")
+	b := replay.Keep(src, 100)
+	wantAll(t, b, "123")
+	b.Close()
+	src.onRead = func() { t.Error("read past its end") }
+	wantAll(t, again(t, b), "123")
+}
+
 // B7, T-J3
 func TestTheSourceIsClosedOnce(t *testing.T) {
 	for name, use := range map[string]func(*replay.Body){
