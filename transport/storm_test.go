@@ -64,9 +64,9 @@ func (w *world) callAs(ctx context.Context, user, method string) error {
 	return nil
 }
 
-// B14, T-D1: the ideal is one round trip that fails, one refresh and one
-// replay. All 10,000 share what the machine can do, so it is out of reach, but
-// it shows what waiting costs.
+// B14, T-D1: the ideal is that every call fails once, there is one refresh, and
+// every call is served. What the machine needs for these calls without us is
+// measured beside it, with a tenth of them.
 func TestStormOf10000OnOneExpiredToken(t *testing.T) {
 	n := firstTime(t, 10_000)
 	w := newWorld(t, grantStyle, authtest.ASConfig{})
@@ -74,12 +74,8 @@ func TestStormOf10000OnOneExpiredToken(t *testing.T) {
 	token := w.as.SignIn("ann")
 	shared, _ := w.show(token)
 
+	raw := w.raw(t, n/10, token.Access())
 	began := time.Now()
-	if err := w.callAs(shared, "ann", "GET"); err != nil {
-		t.Fatal(err)
-	}
-	trip := time.Since(began)
-	began = time.Now()
 	if _, err := w.coordinator.Refresh(t.Context(), w.as.SignIn("bob")); err != nil {
 		t.Fatal(err)
 	}
@@ -98,11 +94,24 @@ func TestStormOf10000OnOneExpiredToken(t *testing.T) {
 	wantPresentations(t, w.as, 1)
 	equal(t, "reuses", w.as.Counts().Reuses, 0)
 	equal(t, "answers 200", w.api.Counts().OK, n)
-	t.Logf("%d calls in %v, %v each; ideal %v (round trip %v, refresh %v, round trip); %d were sent in vain",
-		n, wall, wall/time.Duration(n), 2*trip+refresh, trip, refresh, w.api.Counts().Unauthorized)
-	if wall > 15*time.Second {
-		t.Errorf("%v is too long", wall)
-	}
+	t.Logf("%d calls in %v; ideal %v: all of them fail in %v, one refresh in %v, all are served in %v; sent in vain: %d",
+		n, wall, 20*raw+refresh, 10*raw, refresh, 10*raw, w.api.Counts().Unauthorized)
+}
+
+// raw returns how long n calls take that need nothing of us.
+func (w *world) raw(t *testing.T, n int, access string) time.Duration {
+	client := &http.Client{Transport: w.base}
+	return storm(t, n, func(i int) error {
+		req := newRequest(t.Context(), []string{"GET", "POST"}[i/2%2], w.api.URL+"/echo", strings.NewReader("I am ann"))
+		req.Header.Set("Authorization", "Bearer "+access)
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	})
 }
 
 // B8: google/go-github#3043
