@@ -201,7 +201,7 @@ func TestARequestThatWaitsForADoomedTokenLeavesWithItsContext(t *testing.T) {
 	})
 }
 
-// T-D11, T-D14: two users share one Coordinator, and nothing else.
+// T-D10, T-D11: two users share one Coordinator, and nothing else.
 func TestUsersDoNotMeet(t *testing.T) {
 	server := &as{lives: time.Hour}
 	c := &tokencache.Coordinator{Refresher: server}

@@ -220,7 +220,7 @@ func TestTheRefreshTokenAloneTellsSessionsApart(t *testing.T) {
 	})
 }
 
-// B25
+// B25, T-D10
 func TestEqualTokensOfTwoRealmsHaveNothingInCommon(t *testing.T) {
 	server, store := &as{rotation: grace}, &tokencache.MemoryStore{}
 	for i, realm := range []string{"https://a.example client", "https://b.example client"} {
