@@ -10,6 +10,10 @@ import (
 // browser showed, and whatever replaced it since. It is safe for concurrent
 // use, holds no request and no writer, and may outlive both. A nil Cache is
 // valid and empty.
+//
+// A Cache does not hear of what others do. If it is kept unused until its
+// session has moved on and the Coordinator's Grace is over, its refresh token
+// has no successor any more and is presented as a thief's would be.
 type Cache struct {
 	coordinator *Coordinator
 	shown       Token
@@ -88,7 +92,7 @@ func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, err
 	if !out.token.IsZero() {
 		c.advance(now, out.token)
 	}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && !(how.ahead && out.err != nil) { // nobody feels that one
 		c.failure.Store(&out.err)
 	}
 	if out.err != nil {
@@ -132,7 +136,7 @@ func (c *Cache) Fresh(ctx context.Context) (Token, error) {
 		// The refresh failed. The API may still think better of this token
 		// than of the call that started the refresh.
 	}
-	if t.s.access == "" {
+	if t.s.header == nil { // none, or none that can be sent
 		return c.Refresh(ctx, t)
 	}
 	if t.s.expiry.IsZero() {
@@ -166,9 +170,14 @@ func (c *Cache) renewAhead(now time.Time, t Token) {
 	if !c.renewing.CompareAndSwap(began, now.UnixMilli()) {
 		return
 	}
+	// One for all who show this token; the others find the successor later.
+	if _, begun := c.coordinator.aheads.LoadOrStore(t.s.access, nil); begun {
+		return
+	}
 	c.coordinator.work.add()
 	go func() {
 		defer c.coordinator.work.done()
+		defer c.coordinator.aheads.Delete(t.s.access)
 		if _, err := c.refresh(context.Background(), t, claim{ahead: true}); err == nil {
 			c.renewing.Store(0)
 		}

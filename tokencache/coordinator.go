@@ -20,7 +20,8 @@ import (
 //
 // It is called by a [Coordinator] only, with a context that carries nothing of
 // any request, and must return when that context ends. What is known about a
-// failure is said with an [*Error]. In the returned Token an empty refresh
+// failure is said with an [*Error]. The text of any other error must hold no
+// token; one that quotes what was presented is withheld. In the returned Token an empty refresh
 // token means that the old one stays (RFC 6749 section 6).
 type Refresher interface {
 	Refresh(ctx context.Context, spent Token) (Token, error)
@@ -75,7 +76,8 @@ type Coordinator struct {
 	// It doubles with each failure in a row, up to eight times. If zero, 1 s.
 	Cooldown time.Duration
 	// MaxInFlight bounds the presentations of this process at one time; the
-	// rest waits for up to Timeout. If zero, 64.
+	// rest waits for up to Timeout, before a Timeout of its own begins. If
+	// zero, 64.
 	MaxInFlight int
 
 	// AloneWhenStoreFails refreshes without the Store when that cannot be
@@ -98,6 +100,7 @@ type Coordinator struct {
 	// longer work; dooming counts them, so that the happy path reads one word.
 	doomed  sync.Map
 	dooming atomic.Int64
+	aheads  sync.Map // the access tokens that are being renewed ahead
 }
 
 // Format prints no field: they change while they would be read, and those of a

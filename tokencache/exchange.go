@@ -258,11 +258,17 @@ func (x *exchange) call(at Token) (Token, *Error) {
 	defer cancel()
 	type answer struct {
 		token Token
-		err   error
+		err   *Error
 	}
+	// What looks at the answer is guarded, too: an error may be a nil of its
+	// type, or panic when it is asked for its text.
 	done := guard(func() answer {
 		t, err := x.Refresher.Refresh(ctx, at)
-		return answer{t, err}
+		if err != nil {
+			return answer{err: asError(err, at)}
+		}
+		t, bad := accept(at, t)
+		return answer{t, bad}
 	}, func(why error) answer {
 		return answer{err: &Error{Reason: reason.Panicked, Err: why}}
 	})
@@ -276,10 +282,7 @@ func (x *exchange) call(at Token) (Token, *Error) {
 			a.err = &Error{Reason: reason.Timeout}
 		}
 	}
-	if a.err != nil {
-		return Token{}, asError(a.err, at)
-	}
-	return accept(at, a.token)
+	return a.token, a.err
 }
 
 // accept completes an answer (RFC 6749 section 6) and checks what must hold

@@ -119,6 +119,7 @@ func (l *leader) renew(ctx context.Context) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		defer func() { recover() }() // a Store that panics ends the lease, not the process
 		version, began := l.last()
 		// Counted from the beginning of the last write, or the lease could end
 		// while a slow Store is at the next one.
@@ -250,7 +251,7 @@ func (l *leader) beget(ctx context.Context, got Token) error {
 	switch r, _ := k.open(now); {
 	case r.state == over:
 		return r.Failure.err(0)
-	case r.state.exchanged() && r.Token.Refresh == l.at.Refresh():
+	case r.state.exchanged() && string(r.Token.Refresh) == l.at.Refresh():
 		// The server had issued this token before, and has done so again:
 		// what it was exchanged for then is what was spent now.
 		l.swap(ctx, k, now.Version, mine)
@@ -277,6 +278,6 @@ func (l *leader) discard(t Token) {
 	c.work.add()
 	go func() {
 		defer c.work.done()
-		c.revokeAtServer(t)
+		<-guard(func() error { return c.revokeAtServer(t) }, func(why error) error { return why })
 	}()
 }

@@ -4,11 +4,15 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/rebearer/rebearer/internal/reentry"
 )
 
 func (c *Coordinator) log(level slog.Level, msg string, args ...any) {
 	if c.Log != nil {
-		c.Log.Log(context.Background(), level, "rebearer: "+msg, args...)
+		defer func() { recover() }() // a handler that panics costs its record, and nothing else
+		// Marked, since a handler that called us would wait for itself.
+		c.Log.Log(reentry.Mark(context.Background()), level, "rebearer: "+msg, args...)
 	}
 }
 

@@ -126,8 +126,8 @@ func (f *failure) err(retryAfter time.Duration) *Error {
 }
 
 type sealedToken struct {
-	Access        string `json:"a"`
-	Refresh       string `json:"r"`
+	Access        []byte `json:"a"` // bytes: JSON would mend what is not UTF-8
+	Refresh       []byte `json:"r"`
 	Type          string `json:"t,omitempty"`
 	Subject       string `json:"s,omitempty"`
 	Issued        int64  `json:"i,omitempty"` // milliseconds, as all times here
@@ -137,7 +137,7 @@ type sealedToken struct {
 
 func sealable(t Token) *sealedToken {
 	s := t.part()
-	return &sealedToken{s.access, s.refresh, s.typ, s.subject, milli(s.issued), milli(s.expiry), milli(s.refreshExpiry)}
+	return &sealedToken{[]byte(s.access), []byte(s.refresh), s.typ, s.subject, milli(s.issued), milli(s.expiry), milli(s.refreshExpiry)}
 }
 
 // token returns the zero Token for nil.
@@ -146,7 +146,7 @@ func (s *sealedToken) token() Token {
 		return Token{}
 	}
 	return newToken(TokenFields{
-		Access: s.Access, Refresh: s.Refresh, Type: s.Type, Subject: s.Subject,
+		Access: string(s.Access), Refresh: string(s.Refresh), Type: s.Type, Subject: s.Subject,
 		Issued: fromMilli(s.Issued), Expiry: fromMilli(s.Expiry), RefreshExpiry: fromMilli(s.RefreshExpiry),
 	})
 }

@@ -19,7 +19,8 @@ type Entry struct {
 // Package storetest proves an implementation; [MemoryStore] is the one for a
 // single process.
 //
-// A Store that cannot answer returns an error; it never answers from a stale
+// Every method returns when its ctx ends. A Store that cannot answer returns an
+// error; it never answers from a stale
 // copy, and never reports as absent what it cannot read.
 type Store interface {
 	// Load returns what is under key, the zero Entry if nothing is.

@@ -70,7 +70,7 @@ func (w *world) callAs(ctx context.Context, user, method string) error {
 func TestStormOf10000OnOneExpiredToken(t *testing.T) {
 	n := firstTime(t, 10_000)
 	w := newWorld(t, grantStyle, authtest.ASConfig{})
-	w.base.MaxConnsPerHost, w.base.MaxIdleConnsPerHost = 100, 100
+	w.base.MaxConnsPerHost, w.base.MaxIdleConnsPerHost = 16, 16
 	token := w.as.SignIn("ann")
 	shared, _ := w.show(token)
 
@@ -118,7 +118,7 @@ func (w *world) raw(t *testing.T, n int, access string) time.Duration {
 func TestStormOfTwoUsersOnOneTransport(t *testing.T) {
 	n := firstTime(t, 10_000)
 	w := newWorld(t, grantStyle, authtest.ASConfig{})
-	w.base.MaxConnsPerHost, w.base.MaxIdleConnsPerHost = 100, 100
+	w.base.MaxConnsPerHost, w.base.MaxIdleConnsPerHost = 16, 16
 	users := []string{"ann", "bob"}
 	contexts := map[string]context.Context{}
 	for _, user := range users {

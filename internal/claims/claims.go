@@ -1,6 +1,7 @@
-// Package claims reads the few claims of a JWT that decide when and for whom it
-// is renewed. It verifies nothing: a forged exp only changes when somebody is
-// asked, never what is accepted.
+// Package claims reads the few claims of a JWT that decide when it is renewed,
+// and whether that brought somebody else's. It verifies nothing: a forged exp
+// only changes when the authorization server is asked, and a forged sub ends the
+// session that it was shown with.
 package claims
 
 import (

@@ -21,7 +21,8 @@ import (
 const life = time.Minute
 
 // Signer makes assertions. It is safe for concurrent use. Printing it shows no
-// key.
+// key. In an unexported field of another type it prints as fmt likes, since fmt
+// calls no method there.
 type Signer struct {
 	// ClientID is the client that authenticates: the iss and sub.
 	ClientID string
