@@ -96,7 +96,10 @@ func (e *Error) Is(target error) bool {
 // error says of itself is kept unless it quotes one of the tokens.
 func asError(err error, spent Token) *Error {
 	var e *Error
-	if !errors.As(err, &e) || e == nil {
+	if errors.As(err, &e) && e == nil {
+		return &Error{Reason: reason.Unrecognised, Err: errors.New("the error is a nil *Error")}
+	}
+	if e == nil {
 		e = &Error{Reason: reason.Unrecognised, Err: err}
 		switch {
 		case errors.Is(err, ErrReentrant):
