@@ -28,7 +28,8 @@ type Refresher interface {
 }
 
 // Revoker ends a grant at the authorization server (RFC 7009). An unknown
-// token is no error.
+// token is no error; not having told the server is one, since nil confirms the
+// end.
 type Revoker interface {
 	Revoke(ctx context.Context, t Token) error
 }

@@ -184,3 +184,23 @@ func TestLogoutsOfUnknownTokensDoNotFillTheMemory(t *testing.T) {
 		is(t, "alice-access-1", got, err)
 	})
 }
+
+// B31: what the server has not confirmed stays ended here for Hold.
+func TestALogoutThatIsNotConfirmedIsNotForgotten(t *testing.T) {
+	for name, r := range map[string]tokencache.Revoker{
+		"nobody is asked":  nil,
+		"the server fails": revokes(func() error { return unavailable() }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &as{}
+				c := &tokencache.Coordinator{Refresher: server, Revoker: r}
+				c.Revoke(t.Context(), alice)
+				time.Sleep(23 * time.Hour)
+				_, err := c.Refresh(t.Context(), alice)
+				because(t, reason.LoggedOut, err)
+				server.saw(t, 0)
+			})
+		})
+	}
+}

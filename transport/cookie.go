@@ -22,7 +22,8 @@ type CookieEndpoint struct {
 	// URL refreshes, such as "https://api.example.com/auth/restore-token". It
 	// must be https, or of a loopback host.
 	URL string
-	// LogoutURL ends the session. If empty, Revoke does nothing.
+	// LogoutURL ends the session. If empty, Revoke says so with
+	// reason.Endpoint: the backend was not told.
 	LogoutURL string
 
 	// AccessCookie and RefreshCookie are the names of the cookies. If empty,
@@ -81,7 +82,10 @@ func (e *CookieEndpoint) Refresh(ctx context.Context, spent tokencache.Token) (t
 
 // Revoke implements [tokencache.Revoker]: it logs out.
 func (e *CookieEndpoint) Revoke(ctx context.Context, t tokencache.Token) error {
-	if e.LogoutURL == "" || t.Refresh() == "" {
+	if e.LogoutURL == "" {
+		return misconfigured("there is no logout endpoint") // nothing was confirmed
+	}
+	if t.Refresh() == "" {
 		return nil
 	}
 	a, err := e.post(ctx, e.LogoutURL, t)

@@ -2,7 +2,8 @@
 // tokens: a 401 becomes one refresh and one replay.
 //
 //	endpoint := &transport.TokenEndpoint{
-//		URL:      "https://as.example.com/token",
+//		URL:           "https://as.example.com/token",
+//		RevocationURL: "https://as.example.com/revoke",
 //		ClientID: "bff", ClientSecret: secret,
 //	}
 //	coordinator := &tokencache.Coordinator{Refresher: endpoint, Revoker: endpoint}

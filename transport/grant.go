@@ -29,7 +29,7 @@ type TokenEndpoint struct {
 	// URL is the token endpoint. It must be https, or of a loopback host.
 	URL string
 	// RevocationURL is the revocation endpoint (RFC 7009). If empty, Revoke
-	// does nothing.
+	// says so with reason.Endpoint: the server was not told.
 	RevocationURL string
 
 	// ClientID identifies the client.
@@ -91,7 +91,7 @@ func (e *TokenEndpoint) Refresh(ctx context.Context, spent tokencache.Token) (to
 // then the access token, which not every server lets be revoked.
 func (e *TokenEndpoint) Revoke(ctx context.Context, t tokencache.Token) error {
 	if e.RevocationURL == "" {
-		return nil
+		return misconfigured("there is no revocation endpoint") // nothing was confirmed
 	}
 	var failed error
 	if t.Refresh() != "" {
