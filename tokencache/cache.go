@@ -11,9 +11,14 @@ import (
 // use, holds no request and no writer, and may outlive both. A nil Cache is
 // valid and empty.
 //
-// A Cache does not hear of what others do. If it is kept unused until its
-// session has moved on and the Coordinator's Grace is over, its refresh token
-// has no successor any more and is presented as a thief's would be.
+// A Cache does not hear of what others do before its next Refresh or CatchUp.
+// It may be kept unused while its session moves on, such as behind a long
+// stream: a process that cuts the life of a successor to the Coordinator's
+// Grace goes on to remember it for Hold, for the Caches that were there before
+// Grace was over. Whoever comes later with the old refresh token is given
+// nothing, and it is presented as a thief's is. Other replicas do not know what
+// was cut here, nor does this process after a restart. There, the refresh token
+// of a Cache that missed Grace has no successor any more, and is presented.
 type Cache struct {
 	coordinator *Coordinator
 	shown       Token
@@ -21,11 +26,13 @@ type Cache struct {
 	issued      atomic.Pointer[secret] // the last one that came of an exchange
 	failure     atomic.Pointer[error]
 	renewing    atomic.Int64 // when the last renewal ahead began, in unix milliseconds
+	presented   atomic.Bool
+	born        time.Time
 }
 
 // New returns the Cache of a request that showed the Token, which may be zero.
 func New(c *Coordinator, shown Token) *Cache {
-	cache := &Cache{coordinator: c, shown: shown}
+	cache := &Cache{coordinator: c, shown: shown, born: time.Now()}
 	cache.now.Store(shown.s)
 	return cache
 }
@@ -71,6 +78,12 @@ func (c *Cache) Err() error {
 	return nil
 }
 
+// Presented reports whether a Refresh or Fresh of this very Cache led an
+// exchange that succeeded: at most one Cache has, of all that an exchange
+// served. It is false for one that joined somebody else's, or was given a
+// successor that was there. Renewals ahead do not count: nobody waits for them.
+func (c *Cache) Presented() bool { return c != nil && c.presented.Load() }
+
 // Refresh returns the Token that replaces the spent one: the access token that
 // the API rejected, or that has ended. If it was replaced already, the
 // replacement is returned without any I/O. For the errors see
@@ -87,7 +100,7 @@ func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, err
 	if !now.Same(spent) && now.Access() != "" && (now.Access() == spent.Access() || now.Valid(0)) {
 		return now, nil
 	}
-	how.spent, how.shown = now, now.Refresh() == c.shown.Refresh()
+	how.spent, how.shown, how.since = now, now.Refresh() == c.shown.Refresh(), c.born
 	out := c.coordinator.refresh(ctx, how)
 	if !out.token.IsZero() {
 		c.advance(now, out.token)
@@ -100,6 +113,9 @@ func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, err
 	}
 	if out.presented {
 		c.issued.Store(out.token.s)
+		if out.led && !how.ahead { // nobody waits for a renewal ahead
+			c.presented.Store(true)
+		}
 	}
 	if newest := c.Token(); newest.Access() != spent.Access() {
 		return newest, nil

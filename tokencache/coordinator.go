@@ -49,7 +49,9 @@ type Coordinator struct {
 	Revoker Revoker
 
 	// Store is shared with other replicas. If nil, what this process has
-	// exchanged is kept in its memory, at most 64 MiB.
+	// exchanged is kept in its memory, at most 64 MiB. With a Store that
+	// memory is for what the Store did not take, and for what this process
+	// has cut to Grace.
 	Store Store
 	// Realm names the issuer and the client, such as
 	// "https://as.example.com my-client". All replicas must use the same. It
@@ -102,6 +104,7 @@ type Coordinator struct {
 	doomed  sync.Map
 	dooming atomic.Int64
 	aheads  sync.Map // the access tokens that are being renewed ahead
+	traces  traces
 }
 
 // Format prints no field: they change while they would be read, and those of a
@@ -155,6 +158,7 @@ type outcome struct {
 	// the browser should hold.
 	token     Token
 	presented bool // by this flight
+	led       bool // by the one who reads this, rather than joined
 	err       error
 }
 
@@ -163,6 +167,9 @@ type claim struct {
 	spent Token
 	shown bool // the token came from its owner, rather than by adoption
 	ahead bool // the access token still works
+	// since is when the Cache was made that asks; zero if none does. It opens
+	// the past to those who were there; see recall.
+	since time.Time
 }
 
 // refresh joins or starts the flight of a refresh token.
@@ -181,18 +188,22 @@ func (c *Coordinator) refresh(ctx context.Context, how claim) outcome {
 		return outcome{err: left(ctx)}
 	}
 	id := derive(c.Realm, spent.Refresh()).id
+	flight := id
+	if _, ok := c.recall(id, how.since); ok {
+		flight = pastKey(id) // whoever may not see the past must not join
+	}
 	var out outcome
 	// A flight may be under way for another access token of this session, and
 	// find that what we call spent replaces it. Then ours is the next.
 	for range 3 {
-		out = c.join(ctx, id, how)
+		out = c.join(ctx, flight, how)
 		if out.err != nil || out.presented || out.token.Access() != spent.Access() {
 			break
 		}
 	}
 	if out.err != nil && out.token.replaces(spent) {
 		// The exchange failed, but what it began with is news to this caller.
-		out.err = nil
+		out.err, out.presented = nil, false
 	}
 	return out
 }

@@ -48,4 +48,5 @@
 // server may refuse; the reason is then [reason.Ambiguous]. Without a [Store]
 // nothing outlives the process. An access token works until it ends, also
 // after [Coordinator.Revoke]: nobody asks the authorization server on the way.
+// [Cache.CatchUp] notices at no cost what this process has ended.
 package tokencache

@@ -22,8 +22,17 @@ type exchange struct {
 	newest Token // the end of the chain as far as it is known
 }
 
+func (c *Coordinator) begin(how claim) *exchange {
+	x := &exchange{Coordinator: c, claim: how, store: c.Store, shared: c.Store != nil}
+	if !x.shared {
+		x.store = &c.local
+	}
+	return x
+}
+
 // maxLinks bounds how far a chain is followed in one call. A browser further
-// behind is handed the link that was reached and goes on from there.
+// behind is handed the link that was reached and goes on from there. Links of
+// the past do not count: nobody could go on from there.
 const maxLinks = 16
 
 // run is the flight. It belongs to no caller: it ends when its own deadlines
@@ -33,10 +42,6 @@ func (x *exchange) run() outcome {
 		defer x.doom(x.spent.Access())()
 	}
 	ctx := reentry.Mark(context.Background())
-	x.store, x.shared = x.Store, x.Store != nil
-	if !x.shared {
-		x.store = &x.local
-	}
 	out := x.walk(ctx)
 	var e *Error
 	// Without a cause it is the failure of somebody else, and was read from a
@@ -54,8 +59,7 @@ func (x *exchange) run() outcome {
 
 // walk follows the chain to its end.
 func (x *exchange) walk(ctx context.Context) outcome {
-	at := x.spent
-	seen := map[string]bool{}
+	at, links, seen := x.spent, 0, map[string]bool{}
 	for {
 		seen[at.Refresh()] = true
 		k := derive(x.Realm, at.Refresh())
@@ -63,13 +67,17 @@ func (x *exchange) walk(ctx context.Context) outcome {
 		if err != nil {
 			return outcome{err: err}
 		}
+		x.learn(at, v.record)
 		next := v.Token.token()
 		switch {
+		case v.past && !seen[next.Refresh()]:
+			at = next // what it leads to may have been cut, too: no browser must be given that
+			continue
 		case v.state == over:
 			return outcome{err: v.Failure.err(0)}
 		case v.state.exchanged() && next.Refresh() != at.Refresh():
 			x.newest = next
-			if seen[next.Refresh()] || len(seen) > maxLinks {
+			if links++; seen[next.Refresh()] || links > maxLinks {
 				return x.end() // no loop, even if a token was issued twice
 			}
 			at = next
@@ -113,6 +121,7 @@ type view struct {
 	record
 	Entry
 	stolen bool // its holder did not renew for a whole lease
+	past   bool // it was cut, and is remembered here; see recall
 }
 
 // settled returns what is under k, once nobody is presenting it any more. A
@@ -132,7 +141,7 @@ func (x *exchange) settled(ctx context.Context, k keys, at Token) (view, error) 
 			return view{}, &Error{Reason: reason.StoreFormat, Err: err2, Unsent: true}
 		}
 		if r.state != held {
-			return view{record: r, Entry: e}, nil
+			return x.recalled(k, view{record: r, Entry: e}), nil
 		}
 		now, err2 := x.await(ctx, k.id, e.Version)
 		switch {
@@ -206,9 +215,7 @@ func (x *exchange) deliver(ctx context.Context, k keys, kept view) view {
 	if err != nil {
 		return kept
 	}
-	mine, theirs := kept.Token.token(), r.Token.token()
-	newer := mine.Refresh() == theirs.Refresh() && mine.Issued().After(theirs.Issued())
-	if r.state == over || r.state.exchanged() && !newer {
+	if r.outranks(kept.record) {
 		x.local.Swap(ctx, k.id, kept.Version, nil, 0)
 		return view{record: r, Entry: e}
 	}
@@ -216,6 +223,14 @@ func (x *exchange) deliver(ctx context.Context, k keys, kept view) view {
 		x.local.Swap(ctx, k.id, kept.Version, nil, 0)
 	}
 	return kept
+}
+
+// outranks reports whether r, from the Store, counts rather than what the Store
+// did not take.
+func (r record) outranks(kept record) bool {
+	mine, theirs := kept.Token.token(), r.Token.token()
+	newer := mine.Refresh() == theirs.Refresh() && mine.Issued().After(theirs.Issued())
+	return r.state == over || r.state.exchanged() && !newer
 }
 
 // load bounds one read of the Store.

@@ -9,3 +9,7 @@ func (m *MemoryStore) Watched() int {
 	defer m.mu.Unlock()
 	return len(m.waiters)
 }
+
+// Trace and Traced are what is noted of a refresh token that was exchanged.
+func (c *Coordinator) Trace(t Token)       { c.traces.ended(t) }
+func (c *Coordinator) Traced(t Token) bool { return c.traces.has(t) }

@@ -30,6 +30,7 @@ func (l *leader) fail(ctx context.Context, e *Error, began time.Time) (Token, bo
 	now, err := l.put(ctx, mine, time.Now().Add(l.lease()), func(r record) bool {
 		return r.state == over || l.succeeded(r) || r.state == held && r.nonce != l.nonce
 	})
+	l.learn(l.at, now)
 	switch {
 	case err != nil, now.nonce == l.nonce:
 		l.report(e, began)

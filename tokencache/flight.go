@@ -13,15 +13,19 @@ import (
 // It is told apart by the key of the token: what is printed of a Coordinator
 // must not hold the token. The flight goes on when ctx ends.
 func (c *Coordinator) join(ctx context.Context, id string, how claim) outcome {
+	led := false // written before landing, and not at all in a flight of somebody else
 	c.work.add()
 	landed := c.flights.DoChan(id, func() (any, error) {
-		x := &exchange{Coordinator: c, claim: how}
+		led = true
+		x := c.begin(how)
 		return <-guard(x.run, panicked), nil
 	})
 	select {
 	case r := <-landed:
 		c.work.done()
-		return r.Val.(outcome)
+		out := r.Val.(outcome)
+		out.led = led
+		return out
 	case <-ctx.Done():
 		go func() { // [Coordinator.Wait] waits for the flight, not for its callers
 			<-landed

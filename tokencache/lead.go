@@ -166,11 +166,13 @@ func (l *leader) publish(ctx context.Context, got Token, began time.Time) (Token
 		// wins over all.
 		return r.state == over || l.succeeded(r)
 	})
+	l.learn(l.at, now)
 	switch {
 	case err != nil:
 		// The old token is spent, so this one must not be lost: this process
 		// keeps it.
 		l.local.Swap(ctx, l.id, l.localVersion(ctx), l.seal(mine), l.hold())
+		l.learn(l.at, mine)
 		l.warn("successor unstored", err)
 		return got, false, nil
 	case now.state == over:
@@ -250,6 +252,7 @@ func (l *leader) beget(ctx context.Context, got Token) error {
 	}
 	switch r, _ := k.open(now); {
 	case r.state == over:
+		l.learn(got, r)
 		return r.Failure.err(0)
 	case r.state.exchanged() && string(r.Token.Refresh) == l.at.Refresh():
 		// The server had issued this token before, and has done so again:
@@ -265,6 +268,7 @@ func (l *leader) receive(ctx context.Context, id string) {
 	defer cancel()
 	e, err := l.store.Load(ctx, id)
 	if err == nil && stateOf(e.Value) == done {
+		l.remember(id, e.Value)
 		l.store.Swap(ctx, id, e.Version, asReceived(e.Value), l.grace())
 	}
 }

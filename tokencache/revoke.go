@@ -20,6 +20,28 @@ import (
 // could not be marked; any other one that it is over here, but that the
 // authorization server did not confirm it.
 func (c *Coordinator) Revoke(ctx context.Context, t Token) error {
+	return c.finish(ctx, t, func() error { return c.revoke(t, reason.LoggedOut) })
+}
+
+// Replace is Revoke for a browser that signs in anew: it ends the session of
+// the old Token, which the browser showed, with [reason.Replaced]. It does
+// nothing if by, what the browser is given now, is of the same session: the same
+// refresh token, or one that the old one was exchanged for.
+//
+// An [*Error] with reason.Store or reason.StoreFormat means that nothing, or
+// not all, was marked.
+func (c *Coordinator) Replace(ctx context.Context, old, by Token) error {
+	return c.finish(ctx, old, func() error {
+		same, err := c.descends(old, by)
+		if same || err != nil {
+			return err
+		}
+		return c.revoke(old, reason.Replaced)
+	})
+}
+
+// finish runs f, which ends the session of t, in a goroutine of its own.
+func (c *Coordinator) finish(ctx context.Context, t Token, f func() error) error {
 	if reentry.Marked(ctx) {
 		return ErrReentrant
 	}
@@ -32,7 +54,7 @@ func (c *Coordinator) Revoke(ctx context.Context, t Token) error {
 	c.work.add()
 	done := guard(func() error {
 		defer c.work.done()
-		return c.revoke(t)
+		return f()
 	}, func(why error) error { return &Error{Reason: reason.Panicked, Err: why} })
 	select {
 	case err := <-done:
@@ -42,13 +64,10 @@ func (c *Coordinator) Revoke(ctx context.Context, t Token) error {
 	}
 }
 
-func (c *Coordinator) revoke(t Token) error {
-	x := &exchange{Coordinator: c, claim: claim{spent: t}, store: c.Store, shared: c.Store != nil}
-	if !x.shared {
-		x.store = &c.local
-	}
+func (c *Coordinator) revoke(t Token, why reason.Reason) error {
+	x := c.begin(claim{spent: t})
 	ctx := reentry.Mark(context.Background())
-	newest, storeErr := x.bury(ctx, t)
+	newest, storeErr := x.bury(ctx, t, why)
 	err := c.revokeAtServer(newest)
 	if storeErr != nil {
 		return storeErr
@@ -56,22 +75,26 @@ func (c *Coordinator) revoke(t Token) error {
 	if err == nil && c.Revoker != nil && newest.Same(t) {
 		x.shorten(ctx, t)
 	}
-	c.log(slog.LevelInfo, "session ended", "reason", string(reason.LoggedOut))
+	c.log(slog.LevelInfo, "session ended", "reason", string(why))
 	return err
 }
+
+// persistence is how long the end of a session tries to reach the Store.
+const persistence = 5 * time.Second
 
 // bury marks every link of the chain as over, from t on, and returns the
 // newest. An exchange in flight meets the mark when it publishes, and revokes
 // what it got.
-func (x *exchange) bury(ctx context.Context, t Token) (newest Token, err error) {
+func (x *exchange) bury(ctx context.Context, t Token, why reason.Reason) (newest Token, err error) {
 	seen := map[string]bool{}
 	for t.Refresh() != "" && !seen[t.Refresh()] {
 		seen[t.Refresh()] = true
 		k := derive(x.Realm, t.Refresh())
-		next, err := x.mark(ctx, k)
+		next, err := x.mark(ctx, k, why)
 		if err != nil {
 			return t, err
 		}
+		x.traces.ended(t)
 		if next.IsZero() {
 			break
 		}
@@ -83,7 +106,7 @@ func (x *exchange) bury(ctx context.Context, t Token) (newest Token, err error) 
 // mark writes over under k and returns the successor that is known there. The
 // tomb keeps it: if the next link cannot be marked now, a second Revoke must
 // find it.
-func (x *exchange) mark(ctx context.Context, k keys) (next Token, err error) {
+func (x *exchange) mark(ctx context.Context, k keys, why reason.Reason) (next Token, err error) {
 	began := time.Now()
 	kept, unstored := x.kept(ctx, k, Token{})
 	for {
@@ -96,7 +119,7 @@ func (x *exchange) mark(ctx context.Context, k keys) (next Token, err error) {
 			ok := was.state == over
 			if !ok {
 				tomb := record{state: over, nonce: newNonce(), payload: payload{
-					Failure: &failure{Reason: reason.LoggedOut}, Token: was.Token,
+					Failure: &failure{Reason: why}, Token: was.Token,
 				}}
 				_, ok, err = x.swap(ctx, k, e.Version, tomb)
 			}
@@ -106,12 +129,41 @@ func (x *exchange) mark(ctx context.Context, k keys) (next Token, err error) {
 			}
 		}
 		if err != nil {
-			if time.Since(began) > 5*time.Second {
+			if time.Since(began) > persistence {
 				return Token{}, err
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
 	}
+}
+
+// descends reports whether t is of the session of old: the same refresh token,
+// or in old's chain of successors. Whoever holds a successor was given it after
+// it was stored, so that no exchange in flight can lead to t.
+func (c *Coordinator) descends(old, t Token) (bool, error) {
+	if t.Refresh() == "" {
+		return t.Same(old), nil
+	}
+	ctx := reentry.Mark(context.Background())
+	// What was cut counts here, whoever asks: it is given to nobody.
+	x := c.begin(claim{spent: old, since: time.UnixMilli(0)})
+	began, seen := time.Now(), map[string]bool{}
+	for at := old; at.Refresh() != "" && !seen[at.Refresh()]; {
+		if at.Refresh() == t.Refresh() {
+			return true, nil
+		}
+		v, err := x.peek(ctx, derive(c.Realm, at.Refresh()), at)
+		switch {
+		case err == nil:
+			seen[at.Refresh()] = true
+			at = v.Token.token()
+		case time.Since(began) > persistence, errors.Is(err, errFormat), errors.Is(err, errSeal):
+			return false, err
+		default:
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	return false, nil
 }
 
 // shorten lets a tomb end soon that stands alone, once the server has confirmed

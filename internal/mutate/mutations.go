@@ -6,8 +6,8 @@ const never = "if false {"
 var mutations = []mutation{
 	// tokencache: what is presented, and when
 	{behaviours: "B14 B15 B27 T-C8", file: "tokencache/exchange.go", old: "case v.state.exchanged() && next.Refresh() != at.Refresh():", new: "case false:"},
-	{behaviours: "B27", file: "tokencache/exchange.go", old: "if seen[next.Refresh()] || len(seen) > maxLinks {", new: "if seen[next.Refresh()] {"},
-	{behaviours: "B27", file: "tokencache/exchange.go", old: "if seen[next.Refresh()] || len(seen) > maxLinks {", new: "if len(seen) > maxLinks {"},
+	{behaviours: "B27", file: "tokencache/exchange.go", old: "if links++; seen[next.Refresh()] || links > maxLinks {", new: "if links++; seen[next.Refresh()] || links < 0 {"},
+	{behaviours: "B27", file: "tokencache/exchange.go", old: "if links++; seen[next.Refresh()] || links > maxLinks {", new: "if links++; links > maxLinks {"},
 	{behaviours: "B17", file: "tokencache/exchange.go", old: "if x.resting(ctx, k) {", new: never},
 	{behaviours: "B18 B35", file: "tokencache/exchange.go", old: "rest > 0 || v.Failure.Reason.Ends()", new: "rest < 0 || v.Failure.Reason.Ends()"},
 	{behaviours: "B76 T-D9", file: "tokencache/exchange.go", old: "rest > 0 || v.Failure.Reason.Ends()", new: "rest > 0"},
@@ -42,6 +42,49 @@ var mutations = []mutation{
 	{behaviours: "B78", file: "tokencache/cache.go", old: "case now.Add(c.coordinator.window(t)).After(t.s.expiry):", new: "case false:"},
 	{behaviours: "B15", file: "tokencache/cache.go", old: `if !now.Same(spent) && now.Access() != "" &&`, new: "if false &&"},
 	{behaviours: "B55", file: "tokencache/cache.go", old: "(Token{now}).Same(spent) {", new: "now != nil {"},
+
+	// tokencache: who presented, and who hears of it
+	{behaviours: "T-D2", file: "tokencache/flight.go", old: "\t\tout.led = led\n", new: "\t\tout.led = led || true\n"},
+	{behaviours: "B78", file: "tokencache/cache.go", old: "if out.led && !how.ahead {", new: "if out.led {"},
+	{behaviours: "B34", file: "tokencache/coordinator.go", old: "out.err, out.presented = nil, false", new: "out.err = nil"},
+	{behaviours: "B53 B55", file: "tokencache/lead.go", old: "\tl.learn(l.at, now)\n", new: ""},
+	{behaviours: "B48", file: "tokencache/lead.go", old: "\t\tl.learn(l.at, mine)\n", new: ""},
+	{behaviours: "B53 B55", file: "tokencache/exchange.go", old: "\t\tx.learn(at, v.record)\n", new: ""},
+	{behaviours: "T-E14", file: "tokencache/fail.go", old: "\tl.learn(l.at, now)\n", new: ""},
+	{behaviours: "T-E14 B31", file: "tokencache/revoke.go", old: "\t\tx.traces.ended(t)\n", new: ""},
+	{behaviours: "T-E14", file: "tokencache/catchup.go", old: "case v.ends():\n\t\t\treturn Token{}, v.Failure.err(0)", new: "case v.ends():\n\t\t\treturn at, nil"},
+	{behaviours: "B55", file: "tokencache/catchup.go", old: "\t\tx.learn(at, v.record)\n\t\tnext := v.Token.token()\n\t\tswitch {\n\t\tcase v.ends", new: "\t\tnext := v.Token.token()\n\t\tswitch {\n\t\tcase v.ends"},
+	{behaviours: "B27", file: "tokencache/catchup.go", old: "if next.newer(at) {", new: "if true {"},
+	{behaviours: "B27", file: "tokencache/catchup.go", old: "case seen[next.Refresh()]:", new: "case false:"},
+	{behaviours: "B48", file: "tokencache/catchup.go", old: "case unstored && ", new: "case unstored && false && "},
+	{behaviours: "B48 B31", file: "tokencache/catchup.go", old: "(err != nil || !r.outranks(kept.record)):", new: "true:"},
+	{behaviours: "B77", file: "tokencache/catchup.go", old: "context.WithTimeout(reentry.Mark(ctx), c.coordinator.lease())", new: "context.WithTimeout(reentry.Mark(ctx), 10*c.coordinator.lease())", run: "TestTheChainOfAnotherReplica"},
+	{behaviours: "B50", file: "tokencache/catchup.go", old: "if !c.coordinator.traces.has(now) {", new: never},
+	{behaviours: "B50 B27", file: "tokencache/traces.go", old: "s.add(at, (*traceTable).pair)", new: "s.add(at, (*traceTable).single)"},
+	{behaviours: "B50", file: "tokencache/traces.go", old: "for i := len(bucket) - 1; i > 0; i-- {", new: "for i := 0; i > 0; {"},
+
+	// tokencache: the past
+	{behaviours: "B53 T-D15", file: "tokencache/lead.go", old: "\t\tl.remember(id, e.Value)\n", new: ""},
+	{behaviours: "B53 T-D15", file: "tokencache/exchange.go", old: "return x.recalled(k, view{record: r, Entry: e}), nil", new: "return view{record: r, Entry: e}, nil"},
+	{behaviours: "B53", file: "tokencache/catchup.go", old: "return x.recalled(k, view{record: r, Entry: e}), nil", new: "return view{record: r, Entry: e}, nil"},
+	{behaviours: "T-D15", file: "tokencache/past.go", old: "since.Before(receipt.Add(c.grace()))", new: "since.Before(receipt.Add(c.grace())) || true"},
+	{behaviours: "T-D15", file: "tokencache/past.go", old: "since.Before(receipt.Add(c.grace()))", new: "since.Before(receipt)"},
+	{behaviours: "B53", file: "tokencache/exchange.go", old: "case v.past && !seen[next.Refresh()]:", new: "case false:"},
+	{behaviours: "B53", file: "tokencache/catchup.go", old: "if at = next; !v.past {", new: "if at = next; true {"},
+	{behaviours: "B53", file: "tokencache/catchup.go", old: "return sure, nil", new: "_ = sure\n\t\t\treturn at, nil"},
+	{behaviours: "T-D15", file: "tokencache/past.go", old: "if since.IsZero() {", new: never},
+	{behaviours: "T-D15", file: "tokencache/coordinator.go", old: "\t\tflight = pastKey(id)", new: "\t\t_ = id"},
+	{behaviours: "B33", file: "tokencache/past.go", old: " || v.state == failed && v.ends() {", new: " {"},
+
+	// tokencache: a sign-in ends the session that was shown
+	{behaviours: "B30", file: "tokencache/revoke.go", old: "return c.revoke(old, reason.Replaced)", new: "return c.revoke(old, reason.LoggedOut)"},
+	{behaviours: "B30", file: "tokencache/revoke.go", old: "if same || err != nil {", new: "if same && false || err != nil {"},
+	{behaviours: "B30 B51", file: "tokencache/revoke.go", old: "if same || err != nil {", new: "if same {"},
+	{behaviours: "B30", file: "tokencache/revoke.go", old: "\t\t\tat = v.Token.token()\n", new: "\t\t\t_, at = v, Token{}\n"},
+	{behaviours: "B30", file: "tokencache/revoke.go", old: ", since: time.UnixMilli(0)})", new: "})"},
+	{behaviours: "B30", file: "tokencache/revoke.go", old: "return t.Same(old), nil", new: "return true, nil"},
+	{behaviours: "B30 B31", file: "tokencache/revoke.go", old: "ok := was.state == over\n", new: "ok := false\n"},
+	{behaviours: "B37 B30", file: "tokencache/reason/reason.go", old: "SubjectChanged, LoggedOut, Replaced:", new: "SubjectChanged, LoggedOut:"},
 
 	// tokencache: what ends a session
 	{behaviours: "B33 T-D8", file: "tokencache/fail.go", old: "if l.succeeded(r) || r.state == over {", new: "if l.succeeded(r) && false {"},

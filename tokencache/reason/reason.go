@@ -28,6 +28,9 @@ const (
 	SubjectChanged Reason = "subject_changed"
 	// LoggedOut: the session was ended on purpose.
 	LoggedOut Reason = "logged_out"
+	// Replaced: the browser has signed in anew, and the session that it showed
+	// was ended on purpose.
+	Replaced Reason = "replaced"
 )
 
 // Reasons that say nothing about the session.
@@ -76,7 +79,7 @@ const (
 // Ends reports whether the session is over.
 func (r Reason) Ends() bool {
 	switch r {
-	case Refused, Ambiguous, SubjectChanged, LoggedOut:
+	case Refused, Ambiguous, SubjectChanged, LoggedOut, Replaced:
 		return true
 	}
 	return false
