@@ -8,4 +8,8 @@ require (
 	golang.org/x/sync v0.22.0
 )
 
-require golang.org/x/net v0.43.0 // indirect
+require (
+	github.com/MicahParks/jwkset v0.11.4 // indirect
+	golang.org/x/net v0.43.0 // indirect
+	golang.org/x/time v0.12.0 // indirect
+)

@@ -4,15 +4,21 @@
 package jws
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/rebearer/rebearer/internal/claims"
 )
 
 // The algorithms that are spoken here (RFC 7518 section 3.1, RFC 8037 section
@@ -35,6 +41,10 @@ var (
 	// ErrSignature is about a signature that the key did not make, or an
 	// algorithm that is not allowed.
 	ErrSignature = errors.New("jws: signature does not verify")
+	// ErrIssuer and ErrAudience are about a signed token of, or for, somebody
+	// else.
+	ErrIssuer   = errors.New("jws: token is of another issuer")
+	ErrAudience = errors.New("jws: token is for another audience")
 	// ErrInvalid is about everything else, such as nonsense or no exp.
 	ErrInvalid = errors.New("jws: token is not valid")
 )
@@ -61,16 +71,31 @@ func Sign(alg string, key any, header, claims map[string]any) (string, error) {
 	return t.SignedString(key)
 }
 
-// Verify returns the claims of a token that is signed with one of the algs by
-// the key that the function finds, that has an exp, and that is in force.
-//
-// The error wraps one of the errors of this package or the one of key. The kid
-// is "" if the token names none. The key is []byte for HS256, else the public
-// key; one that is not made for the algorithm verifies nothing, so that a public
-// key never serves as an HMAC secret (RFC 8725 section 2.1).
+// Rules say which tokens are accepted.
+type Rules struct {
+	// Algorithms is the allow-list. The library would read none as every one.
+	Algorithms []string
+	// Key finds the key: []byte for HS256, else the public key. The kid is ""
+	// if the token names none. A key that is not made for the algorithm
+	// verifies nothing, so that a public key never serves as an HMAC secret
+	// (RFC 8725 section 2.1).
+	Key func(kid, alg string) (any, error)
+	// Issuer and Audience must be those of the token, unless they are empty.
+	Issuer, Audience string
+	// Leeway is how far the clocks may differ.
+	Leeway time.Duration
+}
+
+// Verify is Rules with nothing but algorithms and a key.
 func Verify(token string, algs []string, key func(kid, alg string) (any, error)) (map[string]any, error) {
-	// The library reads no list as every algorithm.
-	if len(algs) == 0 {
+	return Rules{Algorithms: algs, Key: key}.Verify(token)
+}
+
+// Verify returns the claims of a token that is signed by the key, that has an
+// exp, and that is in force. The error wraps one of the errors of this package
+// or the one of Key. It is ErrExpired only if the signature is good.
+func (r Rules) Verify(token string) (map[string]any, error) {
+	if len(r.Algorithms) == 0 {
 		return nil, errors.New("jws: no algorithm is allowed")
 	}
 	if len(token) > maxLength {
@@ -79,13 +104,13 @@ func Verify(token string, algs []string, key func(kid, alg string) (any, error))
 	var keyErr error
 	find := func(t *jwt.Token) (any, error) {
 		// Nothing critical is understood here (RFC 7515 section 4.1.11).
-		if _, critical := t.Header["crit"]; critical {
+		if _, critical := t.Header["crit"]; critical || !typed(t.Header) {
 			return nil, ErrInvalid
 		}
 		alg := t.Method.Alg()
 		kid, _ := t.Header["kid"].(string)
 		var found any
-		if found, keyErr = key(kid, alg); keyErr != nil {
+		if found, keyErr = r.Key(kid, alg); keyErr != nil {
 			return nil, keyErr
 		}
 		if !fits(alg, found) {
@@ -93,27 +118,84 @@ func Verify(token string, algs []string, key func(kid, alg string) (any, error))
 		}
 		return found, nil
 	}
-	claims := jwt.MapClaims{}
-	parser := jwt.NewParser(jwt.WithValidMethods(algs), jwt.WithExpirationRequired(), jwt.WithStrictDecoding())
-	_, err := parser.ParseWithClaims(token, claims, find)
+	options := []jwt.ParserOption{
+		jwt.WithValidMethods(r.Algorithms), jwt.WithExpirationRequired(),
+		jwt.WithStrictDecoding(), jwt.WithLeeway(r.Leeway),
+	}
+	if r.Issuer != "" {
+		options = append(options, jwt.WithIssuer(r.Issuer))
+	}
+	if r.Audience != "" {
+		options = append(options, jwt.WithAudience(r.Audience))
+	}
+	members := jwt.MapClaims{}
+	_, err := jwt.NewParser(options...).ParseWithClaims(token, members, find)
 	if keyErr != nil {
 		return nil, fmt.Errorf("jws: finding the key: %w", keyErr)
 	}
 	if err != nil {
 		return nil, reason(err)
 	}
-	return claims, nil
+	// The library takes 0 and a date past the range of its clock for an exp,
+	// and the last of two for the one.
+	if claims.Parse(token).Expiry.IsZero() || !unique(token) {
+		return nil, ErrInvalid
+	}
+	return members, nil
+}
+
+// typed reports whether the typ of a header allows that the token is an access
+// token (RFC 9068 section 2.1); many say just JWT, or nothing.
+func typed(header map[string]any) bool {
+	switch typ := header["typ"].(type) {
+	case nil:
+		return true
+	case string:
+		typ = strings.TrimPrefix(strings.ToLower(typ), "application/")
+		return typ == "jwt" || typ == "at+jwt"
+	}
+	return false
+}
+
+// unique reports whether header and payload name no member twice: two readers
+// of such a token may see two tokens (RFC 7519 section 4).
+func unique(token string) bool {
+	for _, segment := range strings.Split(token, ".")[:2] {
+		raw, err := base64.RawURLEncoding.DecodeString(segment)
+		if err != nil {
+			return false
+		}
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		if _, err := dec.Token(); err != nil {
+			return false
+		}
+		seen := map[string]bool{}
+		for dec.More() {
+			name, err := dec.Token()
+			member, ok := name.(string)
+			var skipped json.RawMessage
+			if err != nil || !ok || seen[member] || dec.Decode(&skipped) != nil {
+				return false
+			}
+			seen[member] = true
+		}
+	}
+	return true
 }
 
 // reason replaces an error of the library.
 func reason(err error) error {
 	switch {
-	case errors.Is(err, jwt.ErrTokenExpired):
-		return ErrExpired
-	case errors.Is(err, jwt.ErrTokenNotValidYet):
-		return ErrNotYetValid
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
 		return ErrSignature
+	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
+		return ErrIssuer
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return ErrAudience
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		return ErrNotYetValid
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return ErrExpired
 	}
 	return ErrInvalid
 }

@@ -63,6 +63,7 @@ var may = map[string][]string{
 	"transport":                 {"tokencache", "internal"},
 	"transport/clientassertion": {"internal"},
 	"client":                    {"transport", "tokencache"},
+	"middleware":                {"tokencache", "internal"},
 	"authtest":                  {"tokencache", "internal"},
 	"internal":                  {"internal"},
 	"examples":                  {""},

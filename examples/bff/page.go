@@ -1,0 +1,74 @@
+package main
+
+import (
+	"embed"
+	"html/template"
+	"io"
+	"net/http"
+	"strings"
+)
+
+//go:embed page.css page.js icon.svg
+var files embed.FS
+
+//go:embed page.html
+var pages string
+
+var templates = template.Must(template.New("").Parse(pages))
+
+// static serves the files of the pages. They are the same for everybody.
+func static() http.Handler {
+	h := http.StripPrefix("/static/", http.FileServerFS(files))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		h.ServeHTTP(w, r)
+	})
+}
+
+// view is what the pages are made of.
+type view struct {
+	User     string
+	Mode     string
+	Style    string
+	Embedded bool   // there are controls
+	State    string // of the embedded authorization server
+	Hint     bool   // about browsers that keep no Secure cookies over http
+	Events   []event
+	Last     int64 // Seq of the last of them
+	Next     string
+	Message  string
+}
+
+func (b *bff) view(user string) view {
+	v := view{User: user, Mode: "inline", Style: b.style}
+	if b.mode != 0 {
+		v.Mode = "redirect"
+	}
+	if b.demo != nil {
+		v.Embedded, v.State = true, b.demo.state()
+		v.Hint = !b.insecureCookies
+	}
+	return v
+}
+
+func (b *bff) showLogin(w http.ResponseWriter, status int, next, message string) {
+	v := b.view("")
+	v.Next, v.Message = next, message
+	if err := render(w, status, "login", v); err != nil {
+		b.log.Error("a page cannot be made", "err", err)
+		http.Error(w, "a page cannot be made", http.StatusInternalServerError)
+	}
+}
+
+// render makes the whole page before it sends anything of it.
+func render(w http.ResponseWriter, status int, name string, v view) error {
+	var page strings.Builder
+	if err := templates.ExecuteTemplate(&page, name, v); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	io.WriteString(w, page.String())
+	return nil
+}

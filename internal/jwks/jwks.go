@@ -1,0 +1,215 @@
+// Package jwks finds the public keys of an issuer by their kid (RFC 7517). It is
+// the one package of this module that knows the JWK library.
+package jwks
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/MicahParks/jwkset"
+)
+
+var (
+	// ErrUnknown is about a kid that the issuer does not know.
+	ErrUnknown = errors.New("jwks: unknown key")
+	// ErrUnavailable says that no key is known because the set could not be
+	// had. It says nothing about the token.
+	ErrUnavailable = errors.New("jwks: the key set is not available")
+)
+
+const (
+	// fresh is how long a set is used before it is fetched anew, in the
+	// background.
+	fresh = 15 * time.Minute
+	// pause is the least time between two fetches. Whoever makes up kids
+	// causes no more than that.
+	pause = 10 * time.Second
+	// patience bounds one fetch.
+	patience = 5 * time.Second
+	// maxSet is the most that is read of a set, in bytes.
+	maxSet = 1 << 20
+	// minRSA is the least length of an RSA key, in bits (RFC 7518 section
+	// 3.3).
+	minRSA = 2048
+)
+
+// Set is the key set behind a URL. It fetches nothing before it is asked, keeps
+// the last good set through an outage, and has one fetch in flight at most. It
+// is safe for concurrent use and must not be copied.
+type Set struct {
+	// URL is where the set is.
+	URL string
+	// Base fetches it. If nil, http.DefaultTransport.
+	Base http.RoundTripper
+
+	mu       sync.Mutex
+	keys     []key
+	fetched  time.Time     // when keys came
+	asked    time.Time     // when the last fetch began
+	fetching chan struct{} // closed at its end; nil if there is none
+}
+
+type key struct {
+	id, alg string
+	public  any
+}
+
+// Key returns the key for a kid and an algorithm. An unknown kid is looked for
+// in a set fetched anew, for a key may just have been rotated. A token without
+// a kid is for the only key of its algorithm.
+func (s *Set) Key(ctx context.Context, kid, alg string) (any, error) {
+	k, known, stale := s.find(kid, alg)
+	if k != nil {
+		if stale {
+			s.fetch() // for the next ones
+		}
+		return k, nil
+	}
+	done := s.fetch()
+	if done == nil {
+		return nil, missing(known)
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return nil, ErrUnavailable
+	}
+	if k, known, _ = s.find(kid, alg); k == nil {
+		return nil, missing(known)
+	}
+	return k, nil
+}
+
+func missing(known bool) error {
+	if known {
+		return ErrUnknown
+	}
+	return ErrUnavailable
+}
+
+// find looks at what is there; known is whether any set ever came.
+func (s *Set) find(kid, alg string) (public any, known, stale bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.keys {
+		if kid != "" && k.id != kid || k.alg != "" && k.alg != alg || !made(k.public, alg) {
+			continue
+		}
+		if public != nil && kid == "" {
+			public = nil // which one is meant cannot be told
+			break
+		}
+		public = k.public
+		if kid != "" {
+			break
+		}
+	}
+	return public, !s.fetched.IsZero(), time.Since(s.fetched) > fresh
+}
+
+// made reports whether a key is of the kind that the algorithm uses.
+func made(public any, alg string) bool {
+	switch public.(type) {
+	case *rsa.PublicKey:
+		return alg == "RS256" || alg == "PS256"
+	case *ecdsa.PublicKey:
+		return alg == "ES256"
+	case ed25519.PublicKey:
+		return alg == "EdDSA"
+	}
+	return false
+}
+
+// fetch starts a fetch unless one has just been; nil then. It belongs to no
+// request.
+func (s *Set) fetch() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fetching != nil {
+		return s.fetching
+	}
+	if !s.asked.IsZero() && time.Since(s.asked) < pause {
+		return nil
+	}
+	done := make(chan struct{})
+	s.asked, s.fetching = time.Now(), done
+	go func() {
+		keys, err := s.get()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err == nil {
+			s.keys, s.fetched = keys, time.Now()
+		}
+		s.fetching = nil
+		close(done)
+	}()
+	return done
+}
+
+// get reads the set with the library, and keeps what may verify a signature.
+func (s *Set) get() ([]key, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	base := s.Base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	storage, err := jwkset.NewStorageFromHTTP(s.URL, jwkset.HTTPClientStorageOptions{
+		Client: &http.Client{Transport: limited{base}, CheckRedirect: stay},
+		Ctx:    ctx, HTTPTimeout: patience,
+	})
+	if err != nil {
+		return nil, err
+	}
+	all, err := storage.KeyReadAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var keys []key
+	for _, j := range all {
+		m := j.Marshal()
+		if m.USE != "" && m.USE != jwkset.UseSig {
+			continue
+		}
+		switch public := j.Key().(type) {
+		case *rsa.PublicKey:
+			if public.N.BitLen() < minRSA {
+				continue
+			}
+		case *ecdsa.PublicKey, ed25519.PublicKey:
+		default: // a shared secret has no place in a published set
+			continue
+		}
+		keys = append(keys, key{m.KID, m.ALG.String(), j.Key()})
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("jwks: no usable key in the set")
+	}
+	return keys, nil
+}
+
+// stay follows no redirect: whoever could send us elsewhere could bring keys of
+// his own.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// limited bounds what is read of an answer, after decompression.
+type limited struct{ base http.RoundTripper }
+
+func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := l.base.RoundTrip(r)
+	if err == nil {
+		body := resp.Body
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(body, maxSet), body}
+	}
+	return resp, err
+}

@@ -1,0 +1,280 @@
+package middleware
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/rebearer/rebearer/tokencache"
+)
+
+// ErrCookieTooLarge is about tokens that no browser would keep: with its name
+// and attributes, one of them is longer than 4,096 bytes (RFC 6265 section
+// 6.1).
+var ErrCookieTooLarge = errors.New("rebearer: the tokens do not fit into cookies")
+
+// Cookies say how a browser keeps the tokens: in two cookies that scripts cannot
+// read. The zero value is the safest that every page can work with.
+//
+// A byte of a token that may not stand in a cookie has the whole token encoded.
+type Cookies struct {
+	// Access and Refresh are the names. If empty, "__Host-access" and
+	// "__Host-refresh", which no other host can set or shadow (RFC 6265bis
+	// section 4.1.3); with a RefreshPath "__Secure-refresh", and with
+	// InsecureNoTLS neither prefix.
+	Access, Refresh string
+	// RefreshPath limits the refresh cookie to one path and what is below it.
+	// RefreshURL must be there, and so should the path of LogoutHandler, or a
+	// logout cannot revoke anything. Renewal is then the browser's part: see
+	// [Authenticator.Boundary]. If empty, "/".
+	RefreshPath string
+	// SameSite of both. If zero, Lax. With Strict, a navigation that comes
+	// from another site and shows no tokens is loaded a second time.
+	SameSite http.SameSite
+	// MaxAge is how long the browser keeps both, where it is not known how
+	// long the refresh token lives. If zero, 30 days.
+	MaxAge time.Duration
+	// InsecureNoTLS leaves out Secure, for http on loopback. Whoever can
+	// listen on the way has the tokens.
+	InsecureNoTLS bool
+}
+
+// maxLine is what a browser must be able to keep of one cookie.
+const maxLine = 4096
+
+const month = 30 * 24 * time.Hour
+
+// names are the cookies with all defaults filled in.
+type names struct {
+	access, refresh string
+	refreshPath     string
+}
+
+func (c *Cookies) validate() (names, error) {
+	n := names{access: c.Access, refresh: c.Refresh, refreshPath: or(c.RefreshPath, "/")}
+	host, secure := "__Host-", "__Secure-"
+	if c.InsecureNoTLS {
+		host, secure = "", ""
+	}
+	if n.access == "" {
+		n.access = host + "access"
+	}
+	if n.refresh == "" && n.refreshPath != "/" {
+		n.refresh = secure + "refresh"
+	} else if n.refresh == "" {
+		n.refresh = host + "refresh"
+	}
+	if n.access == n.refresh {
+		return n, errors.New("middleware: both cookies have the same name")
+	}
+	for _, cookie := range []*http.Cookie{c.cookie(n.access, "x", "/", 1), c.cookie(n.refresh, "x", n.refreshPath, 1)} {
+		if err := cookie.Valid(); err != nil || cookie.String() == "" {
+			return n, fmt.Errorf("middleware: the cookie %q cannot be set: %v", cookie.Name, err)
+		}
+		lower := strings.ToLower(cookie.Name) // browsers compare the prefixes without regard to case
+		switch {
+		case strings.HasPrefix(lower, "__host-") && (c.InsecureNoTLS || cookie.Path != "/"),
+			strings.HasPrefix(lower, "__secure-") && c.InsecureNoTLS:
+			return n, fmt.Errorf("middleware: browsers refuse the cookie %q with these attributes", cookie.Name)
+		}
+	}
+	if n.refreshPath[0] != '/' {
+		return n, errors.New("middleware: RefreshPath must begin with a slash")
+	}
+	if c.SameSite == http.SameSiteNoneMode && c.InsecureNoTLS {
+		return n, errors.New("middleware: browsers refuse SameSite=None without Secure")
+	}
+	if c.MaxAge < 0 {
+		return n, errors.New("middleware: MaxAge is negative")
+	}
+	return n, nil
+}
+
+// cookie has every attribute in every use: a deletion that lacks one of them
+// does not delete.
+func (c *Cookies) cookie(name, value, path string, maxAge int) *http.Cookie {
+	cookie := &http.Cookie{
+		Name: name, Value: value, Path: path, MaxAge: maxAge,
+		Secure: !c.InsecureNoTLS, HttpOnly: true, SameSite: or(c.SameSite, http.SameSiteLaxMode),
+	}
+	if maxAge < 0 {
+		cookie.Expires = time.Unix(1, 0) // for who does not know Max-Age
+	}
+	return cookie
+}
+
+// lines returns what sets the cookies to the token, as values of Set-Cookie. A
+// part that the token lacks is deleted.
+func (a *Authenticator) lines(t tokencache.Token) ([]string, error) {
+	age := or(a.Cookies.MaxAge, month)
+	if end := t.RefreshExpiry(); !end.IsZero() {
+		age = time.Until(end)
+	}
+	maxAge := max(1, int(age/time.Second))
+	var lines []string
+	for _, c := range []struct{ name, value, path string }{
+		{a.names.access, t.Access(), "/"}, {a.names.refresh, t.Refresh(), a.names.refreshPath},
+	} {
+		cookie := a.Cookies.cookie(c.name, encode(c.value), c.path, maxAge)
+		if c.value == "" {
+			cookie = a.Cookies.cookie(c.name, "", c.path, -1)
+		}
+		line := cookie.String()
+		if len(line) > maxLine {
+			return nil, fmt.Errorf("%w: %s has %d bytes", ErrCookieTooLarge, c.name, len(line))
+		}
+		lines = append(lines, line)
+	}
+	return lines, nil
+}
+
+// deletions returns what deletes both cookies.
+func (a *Authenticator) deletions() []string {
+	return []string{
+		a.Cookies.cookie(a.names.access, "", "/", -1).String(),
+		a.Cookies.cookie(a.names.refresh, "", a.names.refreshPath, -1).String(),
+	}
+}
+
+// strays returns what deletes cookies of our names that were set for the host's
+// domains. They come before the lines that set ours, since some cookie jars
+// take a cookie for the host and one for its domain for the same.
+func (a *Authenticator) strays(r *http.Request) []string {
+	var lines []string
+	for _, domain := range domains(r.Host) {
+		for _, c := range []struct{ name, path string }{{a.names.access, "/"}, {a.names.refresh, a.names.refreshPath}} {
+			if strings.HasPrefix(strings.ToLower(c.name), "__host-") {
+				continue // there can be none
+			}
+			cookie := a.Cookies.cookie(c.name, "", c.path, -1)
+			cookie.Domain = domain
+			lines = append(lines, cookie.String())
+		}
+	}
+	return lines
+}
+
+// domains returns the domains for which the host may set a cookie. A browser
+// refuses those that belong to nobody in particular, such as "com".
+func domains(host string) (all []string) {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if net.ParseIP(strings.Trim(host, "[]")) != nil || len(host) > 253 {
+		return nil
+	}
+	for len(all) < 8 && strings.Contains(host, ".") {
+		all = append(all, host)
+		_, host, _ = strings.Cut(host, ".")
+	}
+	return all
+}
+
+// maxCandidates is how many cookies of one name are looked at.
+const maxCandidates = 4
+
+// candidates returns the values of the cookies of a name, in their order.
+func candidates(r *http.Request, name string) []string {
+	var values []string
+	for _, c := range r.CookiesNamed(name) {
+		if v, ok := decode(c.Value); ok && len(values) < maxCandidates {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// marked begins an encoded value. No JWT begins with it, and a token that does
+// is encoded.
+const marked = "~"
+
+// encode returns the token as it is if it may stand in a cookie: http.SetCookie
+// would drop the bytes that may not (RFC 6265 section 4.1.1).
+func encode(token string) string {
+	plain := !strings.HasPrefix(token, marked)
+	for i := 0; plain && i < len(token); i++ {
+		switch c := token[i]; {
+		case c <= ' ', c > '~', c == '"', c == ',', c == ';', c == '\\':
+			plain = false
+		}
+	}
+	if plain {
+		return token
+	}
+	return marked + base64.RawURLEncoding.EncodeToString([]byte(token))
+}
+
+func decode(value string) (token string, ok bool) {
+	coded, isCoded := strings.CutPrefix(value, marked)
+	if !isCoded {
+		return value, value != ""
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(coded)
+	return string(raw), err == nil && len(raw) > 0
+}
+
+// withoutOurs returns the header without our cookies and without credentials
+// that the browser made up: what a handler passes on, such as a ReverseProxy,
+// must tell nobody the tokens, and the API must see ours.
+func (a *Authenticator) withoutOurs(h http.Header) http.Header {
+	out := make(http.Header, len(h))
+	for name, values := range h {
+		switch {
+		case name == "Cookie":
+			if values = a.otherCookies(values); len(values) == 0 {
+				continue
+			}
+		case len(name) == len("Authorization") && strings.EqualFold(name, "Authorization"):
+			continue
+		}
+		out[name] = values
+	}
+	return out
+}
+
+func (a *Authenticator) otherCookies(values []string) []string {
+	var out []string
+	for _, line := range values {
+		var kept []string
+		for part := range strings.SplitSeq(line, ";") {
+			name, _, _ := strings.Cut(part, "=")
+			if name = strings.TrimSpace(name); !a.ours(name) {
+				kept = append(kept, strings.TrimSpace(part))
+			}
+		}
+		if len(kept) > 0 {
+			out = append(out, strings.Join(kept, "; "))
+		}
+	}
+	return out
+}
+
+func (a *Authenticator) ours(name string) bool {
+	return name == a.names.access || name == a.names.refresh
+}
+
+// disown removes what somebody else sets under our names, such as an upstream
+// behind a ReverseProxy.
+func (a *Authenticator) disown(h http.Header) {
+	lines := h["Set-Cookie"]
+	if len(lines) == 0 {
+		return
+	}
+	var kept []string
+	for _, line := range lines {
+		name, _, _ := strings.Cut(line, "=")
+		if !a.ours(strings.TrimSpace(name)) {
+			kept = append(kept, line)
+		}
+	}
+	if len(kept) < len(lines) {
+		delete(h, "Set-Cookie")
+		if len(kept) > 0 {
+			h["Set-Cookie"] = kept
+		}
+	}
+}

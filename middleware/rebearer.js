@@ -1,0 +1,81 @@
+// rebearer in the browser: renews the tokens of a page whose server could not,
+// and makes a fetch that survives it. The tokens themselves are never seen here.
+(() => {
+  "use strict";
+  const element = document.currentScript;
+  const { refresh = "/auth/refresh", login = "/login", boundary, spent = "" } = element ? element.dataset : {};
+  const fetch = window.fetch.bind(window);
+
+  // What became of a request for new tokens.
+  const RENEWED = "renewed", OVER = "over", LATER = "later";
+  const running = new Map(); // by the token that was spent: one request for all who wait
+
+  // renew asks the server for the successor of a spent access token. All tabs
+  // wait for the one that asks; the server then finds that theirs is replaced.
+  function renew(spent) {
+    if (!running.has(spent)) {
+      const ask = () => fetch(refresh, {
+        method: "POST", headers: { "Rebearer-Spent": spent }, credentials: "same-origin", cache: "no-store", redirect: "error",
+      }).then((r) => (r.ok ? RENEWED : r.status === 401 ? OVER : LATER), () => LATER);
+      const one = navigator.locks ? navigator.locks.request("rebearer", ask) : ask();
+      running.set(spent, one.catch(() => LATER).finally(() => running.delete(spent)));
+    }
+    return running.get(spent);
+  }
+
+  // spentOf returns the token that an answer names as spent, or null if it is
+  // not one that new tokens would help.
+  function spentOf(response) {
+    if (response.status !== 401 || new URL(response.url).origin !== location.origin) return null;
+    const m = /\bRebearer spent="([\w-]+)"/.exec(response.headers.get("WWW-Authenticate") || "");
+    return m && m[1];
+  }
+
+  // survive is fetch, but for a 401 that new tokens cure: that is sent again,
+  // once. Without a cure the 401 is the answer.
+  async function survive(input, init) {
+    const request = new Request(input, init);
+    const again = request.clone();
+    const response = await fetch(request);
+    const spent = spentOf(response);
+    if (spent === null || (await renew(spent)) !== RENEWED) return response;
+    return fetch(again);
+  }
+
+  // times counts how often this page has been renewed in a short while. One that
+  // comes back each time would do so for ever.
+  function times() {
+    const now = Date.now(), key = "rebearer " + location.pathname + location.search;
+    try {
+      const was = JSON.parse(sessionStorage.getItem(key)) || { n: 0, at: 0 };
+      const n = now - was.at < 30000 ? was.n + 1 : 1;
+      sessionStorage.setItem(key, JSON.stringify({ n, at: now }));
+      return n;
+    } catch { // no storage: a page that was reloaded has had its turn
+      const [entry] = performance.getEntriesByType("navigation");
+      return entry && entry.type === "reload" ? 3 : 1;
+    }
+  }
+
+  function say(text) {
+    const status = document.getElementById("rebearer");
+    if (status) status.textContent = text;
+  }
+
+  // cure is what the boundary page does: renew, and load the page again. It ends
+  // at the login page rather than in a loop.
+  async function cure() {
+    if (times() > 2) return location.replace(login);
+    let outcome = await renew(spent);
+    if (outcome === LATER) {
+      await new Promise((done) => setTimeout(done, 2000));
+      outcome = await renew(spent);
+    }
+    if (outcome === RENEWED) return location.reload();
+    if (outcome === OVER) return location.replace(login);
+    say("Your session cannot be renewed just now. Try again in a moment.");
+  }
+
+  window.rebearer = Object.freeze({ fetch: survive });
+  if (boundary !== undefined) cure();
+})();

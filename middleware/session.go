@@ -1,0 +1,201 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/rebearer/rebearer/internal/jws"
+	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// session is what one incoming request has to do with tokens. It is the
+// response writer that its handler gets, too: see writer.go.
+type session struct {
+	w       http.ResponseWriter
+	auth    *Authenticator
+	request *http.Request // as it came in
+	kind    kind
+
+	shown   tokencache.Token // what the browser showed
+	verdict verdict          // of the newest access token that was looked at
+	cache   *tokencache.Cache
+	tidy    bool               // the browser showed a cookie twice
+	others  []tokencache.Token // the other pairs that it showed then
+
+	alone bool // no Handler is around
+
+	mu        sync.Mutex // a handler behind an http.TimeoutHandler may outlive its request
+	committed bool       // the header is on its way
+	set       []string   // Set-Cookie lines that stand in for those of the cache
+}
+
+type sessionKey struct{}
+
+// sessionOf returns the session of a request, or nil.
+func sessionOf(ctx context.Context) *session {
+	s, _ := ctx.Value(sessionKey{}).(*session)
+	return s
+}
+
+// Claims returns the verified claims of the access token that the request began
+// with, or nil: if there is no session, on a public path whose session could
+// not be renewed, and without a Verifier. The map is shared and must not be
+// changed.
+func Claims(ctx context.Context) map[string]any {
+	if s := sessionOf(ctx); s != nil {
+		return s.verdict.claims
+	}
+	return nil
+}
+
+// begin reads what the browser shows.
+func (a *Authenticator) begin(w http.ResponseWriter, r *http.Request) *session {
+	s := &session{w: w, auth: a, request: r, kind: kindOf(r), verdict: verdict{err: jws.ErrInvalid}}
+	if r.Header["Cookie"] != nil {
+		s.read(r)
+	}
+	s.cache = tokencache.New(a.Coordinator, s.shown)
+	return s
+}
+
+// read takes the pair of cookies that works. There is more than one if a name
+// was set for the host and for its domain, or for another path; the cookies of a
+// pair come in the same order (RFC 6265 section 5.4).
+func (s *session) read(r *http.Request) {
+	access, refresh := candidates(r, s.auth.names.access), candidates(r, s.auth.names.refresh)
+	n := max(len(access), len(refresh))
+	s.tidy = n > 1
+	for i := range n {
+		v := s.auth.examine(r.Context(), at(access, i))
+		t := v.token(at(access, i), at(refresh, i))
+		if i > 0 && !better(t, v, s.shown, s.verdict) {
+			s.others = append(s.others, t)
+			continue
+		}
+		if i > 0 {
+			s.others = append(s.others, s.shown)
+		}
+		s.shown, s.verdict = t, v
+	}
+}
+
+func at(values []string, i int) string {
+	if i < len(values) {
+		return values[i]
+	}
+	return ""
+}
+
+// better prefers an access token that lives, then one that was good, and then
+// whatever can be refreshed.
+func better(t tokencache.Token, v verdict, than tokencache.Token, thanV verdict) bool {
+	rank := func(t tokencache.Token, v verdict) (n int) {
+		switch {
+		case v.live():
+			n = 4
+		case v.err == nil || errors.Is(v.err, jws.ErrExpired):
+			n = 2
+		}
+		if t.Refresh() != "" {
+			n++
+		}
+		return n
+	}
+	return rank(t, v) > rank(than, thanV)
+}
+
+// excessive reports whether a request shows so many cookies that net/http reads
+// none of them. That is an attack on the session, or a page that has lost its
+// mind; it does not mean that nobody is signed in.
+func excessive(r *http.Request) bool {
+	n := 0
+	for _, line := range r.Header["Cookie"] {
+		n += strings.Count(line, ";") + 1
+	}
+	return n > maxCookies
+}
+
+// maxCookies is more than any browser keeps for one host.
+const maxCookies = 1000
+
+// with returns the request for the handler: its context carries the session and
+// the cache, its header none of our cookies.
+func (s *session) with(cache *tokencache.Cache) *http.Request {
+	ctx := context.WithValue(s.request.Context(), sessionKey{}, s)
+	r := s.request.WithContext(tokencache.NewContext(ctx, cache))
+	r.Header = s.auth.withoutOurs(s.request.Header)
+	return r
+}
+
+// frozen is a cache that signs requests and refreshes nothing.
+func (s *session) frozen() *tokencache.Cache { return tokencache.New(nil, s.cache.Token()) }
+
+// nobody is the cache of somebody who is not signed in.
+func nobody() *tokencache.Cache { return tokencache.New(nil, tokencache.Token{}) }
+
+// catchUp adopts what others have made of the session meanwhile. It is an error
+// that the session has ended.
+func (s *session) catchUp(ctx context.Context) error {
+	before := s.cache.Token()
+	if err := s.cache.CatchUp(ctx); err != nil {
+		return err
+	}
+	if t := s.cache.Token(); !t.Same(before) {
+		s.verdict = s.auth.examine(ctx, t.Access())
+	}
+	return nil
+}
+
+// renew gets what replaces an access token. Where the browser showed several
+// pairs of cookies, a dead one gives way to the next.
+func (s *session) renew(ctx context.Context, spent tokencache.Token) error {
+	for {
+		err := s.exchange(ctx, spent)
+		if !errors.Is(err, tokencache.ErrLoginRequired) || len(s.others) == 0 {
+			return err
+		}
+		s.shown, s.others = s.others[0], s.others[1:]
+		s.cache, spent = tokencache.New(s.auth.Coordinator, s.shown), s.shown
+	}
+}
+
+// exchange refreshes and verifies. An error that is not the refresh's own says
+// that the new token does not verify, which is nobody's fault but the
+// operator's.
+func (s *session) exchange(ctx context.Context, spent tokencache.Token) error {
+	t, err := s.cache.Refresh(ctx, spent)
+	if err != nil {
+		return err
+	}
+	s.verdict = s.auth.examine(ctx, t.Access())
+	switch {
+	case errors.Is(s.verdict.err, errUnverified):
+		return s.verdict.err
+	case s.verdict.err != nil:
+		s.cache.Rejected(t) // another one would fare no better
+		return &tokencache.Error{Reason: reason.Configuration, Err: mismatch(s.verdict.err)}
+	case !s.verdict.live():
+		s.cache.Rejected(t) // ours is the faster clock, and the token's life is short
+	}
+	return nil
+}
+
+// mismatch says what is probably wrong if a new access token does not verify.
+func mismatch(err error) error {
+	hint := "is it a JWT for this program?"
+	switch {
+	case errors.Is(err, jws.ErrExpired), errors.Is(err, jws.ErrNotYetValid):
+		hint = "the clocks of this program and of the authorization server differ"
+	case errors.Is(err, jws.ErrSignature):
+		hint = "the key or the algorithm is not the one that signs"
+	case errors.Is(err, jws.ErrIssuer):
+		hint = "the issuer is another one"
+	case errors.Is(err, jws.ErrAudience):
+		hint = "the audience is another one"
+	}
+	return errors.New("the access token that was just issued does not verify: " + hint)
+}

@@ -1,0 +1,117 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/rebearer/rebearer/tokencache"
+)
+
+// hearing is how long a sign-in or a logout waits for the authorization server
+// to hear of the session's end. It is told in any case, for as long as the
+// Coordinator's Timeout.
+const hearing = 2 * time.Second
+
+var (
+	errNoAccess = errors.New("middleware: there is no access token to sign in with")
+	errSettled  = errors.New("middleware: the response header has already been sent")
+)
+
+// SignIn hands the tokens of a new session to the browser. It is called where a
+// login has succeeded, before anything is written. The session that the request
+// showed ends, so that no refresh of it that is still in flight comes after.
+//
+// It returns [ErrCookieTooLarge] if no browser would keep the tokens, and an
+// error if the header has been sent; then nothing has been done. That the old
+// session could not be ended is logged and no error: the new one is good.
+func (a *Authenticator) SignIn(w http.ResponseWriter, r *http.Request, t tokencache.Token) error {
+	a.must()
+	if t.Access() == "" {
+		return errNoAccess
+	}
+	lines, err := a.lines(t)
+	if err != nil {
+		return err
+	}
+	s := a.sessionFor(w, r)
+	if s.settled() {
+		return errSettled
+	}
+	for _, old := range s.all() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), hearing)
+		err := a.Coordinator.Replace(ctx, old, t)
+		cancel()
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			a.warn(r, "the session before a sign-in was not ended everywhere", err)
+		}
+	}
+	s.instead(lines)
+	return nil
+}
+
+// SignOut ends the session that the request shows: it is marked as over, so that
+// no refresh in flight brings it back, its tokens are revoked at the
+// authorization server, and the cookies are cleared. It is called before
+// anything is written.
+//
+// The cookies are cleared in any case. An error says that the session could not
+// be marked, or that the authorization server did not confirm its end; see
+// [tokencache.Coordinator.Revoke]. One that takes longer than 2 s is told in the
+// background.
+func (a *Authenticator) SignOut(w http.ResponseWriter, r *http.Request) error {
+	a.must()
+	s := a.sessionFor(w, r)
+	if s.settled() {
+		return errSettled
+	}
+	return s.signOut(r)
+}
+
+func (s *session) signOut(r *http.Request) (err error) {
+	for _, t := range s.all() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), hearing)
+		if failed := s.auth.Coordinator.Revoke(ctx, t); failed != nil && !errors.Is(failed, context.DeadlineExceeded) {
+			err = failed
+		}
+		cancel()
+	}
+	s.instead(s.auth.deletions())
+	return err
+}
+
+// sessionFor returns the session of a request, be it inside a Handler or not.
+func (a *Authenticator) sessionFor(w http.ResponseWriter, r *http.Request) *session {
+	if s := sessionOf(r.Context()); s != nil && s.auth == a {
+		return s
+	}
+	s := a.begin(w, r)
+	s.alone = true
+	return s
+}
+
+// all returns every Token that the browser showed.
+func (s *session) all() []tokencache.Token {
+	var all []tokencache.Token
+	for _, t := range append(s.others, s.shown) {
+		if !t.IsZero() {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// instead has the response set these cookies and no others. Without a Handler
+// around it there is no last moment: they are set now.
+func (s *session) instead(lines []string) {
+	if s.tidy {
+		lines = append(s.auth.strays(s.request), lines...)
+	}
+	s.mu.Lock()
+	s.set = lines
+	s.mu.Unlock()
+	if s.alone {
+		s.commit()
+	}
+}

@@ -1,0 +1,142 @@
+package middleware_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/rebearer/rebearer/middleware"
+	"github.com/rebearer/rebearer/tokencache"
+)
+
+// B67, T-G2, T-G3: next is a path on this host, whatever is tried.
+func TestNextStaysOnThisHost(t *testing.T) {
+	for next, want := range map[string]string{
+		"/orders/7?a=b&c=%2F": "/orders/7?a=b&c=%2F", "/": "/", "/a/": "/a/", "/%ED%95%9C": "/%ED%95%9C", "/a?next=//evil": "/a?next=//evil",
+		"/a?u=https://x.test/": "/a?u=https://x.test/",
+		"":                     "/", "orders": "/", "//evil.test": "/", "///evil.test": "/", `/\evil.test`: "/", `\\evil.test`: "/", `/a\b`: "/",
+		"https:evil.test": "/", "https://evil.test/": "/", "javascript:alert(1)": "/", "http:/evil": "/", "/\t/evil.test": "/", "/%09//evil.test": "/",
+		"/%09/evil.test": "/", "/\n/evil": "/", "/\r\nSet-Cookie: a=b": "/", "/%0d%0aSet-Cookie:a": "/", "/%2f%2fevil.test": "/", "/%2Fevil.test": "/",
+		"/%5cevil.test": "/", "/%255cevil.test": "/", "/%252fevil.test": "/", "/..//evil.test": "/", "/../..//evil.test": "/", "/.//evil.test": "/", "/a/../..//evil": "/",
+		" /orders": "/", "/or ders": "/", "/ü": "/", "/a#b": "/", "?a=b": "/", "/" + strings.Repeat("a", 3000): "/", "@evil.test": "/", "/%": "/", "/a/%2e%2e//evil.test": "/",
+	} {
+		for _, r := range []*http.Request{
+			httptest.NewRequest("GET", "/login?next="+url.QueryEscape(next), nil),
+			form("/login", url.Values{"next": {next}}),
+		} {
+			if got := middleware.Next(r); got != want {
+				t.Errorf("%s %q leads to %q, not %q", r.Method, next, got, want)
+			}
+		}
+	}
+}
+
+func form(path string, values url.Values) *http.Request {
+	r := httptest.NewRequest("POST", path, strings.NewReader(values.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
+}
+
+// B67, T-G1, T-G2: a Location is a path, whatever the request says of hosts.
+func TestHostsThatARequestMakesUp(t *testing.T) {
+	w := start(t, redirecting)
+	h := w.auth.Handler(still)
+	for _, path := range []string{"//evil.test/x", "http://evil.test/x", "/ok", `/\evil.test`, "/%2f%2fevil.test", "//evil.test"} {
+		for _, expired := range []bool{true, false} {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.RequestURI = path
+			r.URL = &url.URL{Path: path}
+			if u, err := url.ParseRequestURI(path); err == nil {
+				r.URL = u
+			}
+			r.Host = "evil.test"
+			r.Header = navigating.Clone()
+			for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Uri", "Forwarded", "X-Original-Url", "X-Rewrite-Url"} {
+				r.Header.Set(name, "https://evil.test/x")
+			}
+			if expired {
+				r.Header.Set("Cookie", "access="+w.stale("ada", 60e9)+"; refresh="+w.as.SignIn("ada").Refresh())
+			}
+			rec := httptest.NewRecorder()
+			h.ServeHTTP(rec, r)
+			if l := rec.Header().Get("Location"); l != "" && (strings.Contains(l[:2], "//") || !strings.HasPrefix(l, "/") || strings.Contains(l, `\`)) {
+				t.Errorf("%s leads to %q", path, l)
+			}
+		}
+	}
+}
+
+// FuzzNext: whatever is accepted is a path on this host for a parser that
+// follows RFC 3986 and for one that repairs as browsers do.
+func FuzzNext(f *testing.F) {
+	for _, s := range []string{"/a?b=c", "//evil", `/\evil`, "/%09//evil", "/%2f%2fevil", "/a/../..//b", "https:evil", "/\x00", "/%5c%5c"} {
+		f.Add(s)
+	}
+	base, _ := url.Parse("https://bff.test/login")
+	f.Fuzz(func(t *testing.T, s string) {
+		r := &http.Request{Method: "GET", URL: &url.URL{Path: "/login", RawQuery: "next=" + url.QueryEscape(s)}}
+		got := middleware.Next(r)
+		for i := 0; i < 4; i++ {
+			repaired := strings.Map(func(c rune) rune {
+				switch c {
+				case '\t', '\n', '\r':
+					return -1
+				case '\\':
+					return '/'
+				}
+				return c
+			}, strings.TrimLeft(got, "\x00\x01 \t\r\n"))
+			if len(repaired) == 0 || repaired[0] != '/' || len(repaired) > 1 && repaired[1] == '/' {
+				t.Fatalf("%q leads to %q", s, repaired)
+			}
+			u, err := base.Parse(repaired)
+			if err != nil {
+				break
+			}
+			if u.Host != "bff.test" || u.Scheme != "https" {
+				t.Fatalf("%q leads to %s", s, u)
+			}
+			path, query, _ := strings.Cut(got, "?")
+			decoded, err := url.PathUnescape(path)
+			if err != nil || i == 0 && strings.ContainsAny(got, "\r\n") {
+				break
+			}
+			got = decoded
+			if query != "" {
+				got += "?" + query
+			}
+			if strings.HasPrefix(got, "?") {
+				break
+			}
+		}
+	})
+}
+
+// FuzzCookies: whatever stands in the Cookie header, a request is answered, our
+// cookies do not reach the handler, and what nobody signed is not served.
+func FuzzCookies(f *testing.F) {
+	for _, s := range []string{"access=a; refresh=b", "access=~YQ; refresh=~", "a=b; access", ";;;=;access==", "access=\"x\"; access=y", "access=a.b.c"} {
+		f.Add(s)
+	}
+	cookies := middleware.Cookies{InsecureNoTLS: true}
+	verifying := &middleware.Authenticator{Coordinator: &tokencache.Coordinator{}, Cookies: cookies,
+		Verifier: &middleware.Verifier{Algorithms: []string{"HS256"}, Key: secret}}
+	h := verifying.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("served") }))
+	pass := &middleware.Authenticator{Coordinator: &tokencache.Coordinator{}, Cookies: cookies}
+	inner := pass.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		for _, c := range r.Cookies() {
+			if c.Name == "access" || c.Name == "refresh" {
+				panic("a cookie of ours was passed on")
+			}
+		}
+	}))
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, h := range []http.Handler{h, inner} {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header["Cookie"] = []string{s, "other=1"}
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}
+	})
+}

@@ -1,0 +1,162 @@
+package middleware
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+)
+
+// The session is an http.ResponseWriter that sets the cookies at the last
+// moment that they can be: when the header is about to be written, by whatever
+// method, or when the handler is through. It has all that the writers of
+// net/http have, so that nobody reaches past it to the one underneath.
+
+// Header implements http.ResponseWriter.
+func (s *session) Header() http.Header { return s.w.Header() }
+
+// WriteHeader implements http.ResponseWriter. Informational responses but 101
+// are not the last word (RFC 9110 section 15.2).
+func (s *session) WriteHeader(status int) {
+	if status >= 200 || status == http.StatusSwitchingProtocols {
+		s.commit()
+	}
+	s.w.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (s *session) Write(p []byte) (int, error) {
+	s.commit()
+	return s.w.Write(p)
+}
+
+// WriteString implements io.StringWriter.
+func (s *session) WriteString(p string) (int, error) {
+	s.commit()
+	return io.WriteString(s.w, p)
+}
+
+// ReadFrom implements io.ReaderFrom, by which net/http sends files without
+// copying them.
+func (s *session) ReadFrom(src io.Reader) (int64, error) {
+	s.commit()
+	if to, ok := s.w.(io.ReaderFrom); ok {
+		return to.ReadFrom(src)
+	}
+	return io.Copy(struct{ io.Writer }{s.w}, src)
+}
+
+// Flush implements http.Flusher.
+func (s *session) Flush() { s.FlushError() }
+
+// FlushError is for http.ResponseController.
+func (s *session) FlushError() error {
+	s.commit()
+	return http.NewResponseController(s.w).Flush()
+}
+
+// Hijack implements http.Hijacker. Whoever writes the header of the connection
+// itself, as for an upgrade, finds the cookies in Header.
+func (s *session) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	s.commit()
+	return http.NewResponseController(s.w).Hijack()
+}
+
+// Push implements http.Pusher.
+func (s *session) Push(target string, opts *http.PushOptions) error {
+	for w := s.w; ; {
+		switch p := w.(type) {
+		case http.Pusher:
+			return p.Push(target, opts)
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = p.Unwrap()
+		default:
+			return http.ErrNotSupported
+		}
+	}
+}
+
+// CloseNotify is what gin's Stream still asks for.
+func (s *session) CloseNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	context.AfterFunc(s.request.Context(), func() { gone <- true })
+	return gone
+}
+
+// Unwrap is for http.ResponseController: deadlines and full duplex.
+func (s *session) Unwrap() http.ResponseWriter { return s.w }
+
+// commit sets the cookies, once. Nobody else sets cookies of our names, and a
+// response with ours is for one browser only, whatever the handler said of it.
+func (s *session) commit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.committed {
+		return
+	}
+	s.committed = true
+	h := s.w.Header()
+	s.auth.disown(h)
+	if lines := s.lines(); len(lines) > 0 {
+		h["Set-Cookie"] = append(h["Set-Cookie"], lines...)
+		private(h)
+	}
+}
+
+// lines returns the Set-Cookie lines of this response. What comes later than
+// this is handed to a later request.
+func (s *session) lines() []string {
+	if s.set != nil {
+		return s.set
+	}
+	if s.cache.CatchUp(s.request.Context()) != nil {
+		return nil // ended meanwhile: whoever did so has told the browser
+	}
+	t, changed := s.cache.Changed()
+	if !changed && !s.tidy || t.IsZero() {
+		return nil
+	}
+	lines, err := s.auth.lines(t)
+	if err != nil {
+		s.auth.warn(s.request, "new tokens cannot be handed over", err)
+		return nil
+	}
+	if s.tidy {
+		lines = append(s.auth.strays(s.request), lines...)
+	}
+	return lines
+}
+
+// settled reports whether the header is on its way.
+func (s *session) settled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.committed
+}
+
+// private makes the response one that no cache but the browser's may look at,
+// and that one may not keep (RFC 9111 section 5.2.2). Some caches listen to
+// headers of their own rather than to Cache-Control.
+func private(h http.Header) {
+	for name := range h {
+		switch lower := strings.ToLower(name); lower {
+		case "cache-control", "etag", "last-modified", "expires", "pragma", "age", "surrogate-control", "edge-control", "x-accel-expires":
+			delete(h, name)
+		default:
+			if strings.HasSuffix(lower, "cdn-cache-control") {
+				delete(h, name)
+			}
+		}
+	}
+	h["Cache-Control"] = []string{"private, no-store"}
+	for _, line := range h["Vary"] {
+		for field := range strings.SplitSeq(line, ",") {
+			if field = strings.TrimSpace(field); field == "*" || strings.EqualFold(field, "Cookie") {
+				return
+			}
+		}
+	}
+	h.Add("Vary", "Cookie")
+}
