@@ -54,6 +54,9 @@ func (e *StatusError) Error() string {
 	return s
 }
 
+// StatusCode returns Status, for code that does not know this type.
+func (e *StatusError) StatusCode() int { return e.Status }
+
 // Unwrap returns what led to the answer.
 func (e *StatusError) Unwrap() []error { return e.causes }
 

@@ -23,6 +23,11 @@ import (
 // 503, and so on; a program instead of a person gets the status and a
 // problem (RFC 9457). It quotes nothing of err but its reason.
 //
+// For an API's 401, [tokencache.ErrUnauthorized] is enough: why it could not be
+// cured is known to the request's Cache. Of other errors, one of the network or
+// with a method StatusCode that returns 5xx is answered with 502, any other with
+// 500.
+//
 // If the header has gone out, it cannot be answered any more: a page of HTML
 // gets the script of the boundary at its end where that may help, and all else
 // stays as it is.
@@ -49,7 +54,7 @@ const (
 	unauthorized       // no access token works
 	unavailable        // later, perhaps
 	misconfigured
-	gateway // another server cannot be reached
+	gateway // another server cannot be reached, or fails
 	gone    // nobody waits any more
 )
 
@@ -63,6 +68,7 @@ func classify(r *http.Request, err error) (class, error) {
 		}
 	}
 	var network net.Error
+	var answered interface{ StatusCode() int } // such as a client.StatusError
 	switch {
 	case r.Context().Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)):
 		return gone, err
@@ -74,7 +80,7 @@ func classify(r *http.Request, err error) (class, error) {
 		return unavailable, err
 	case errors.Is(err, tokencache.ErrUnauthorized):
 		return unauthorized, err
-	case errors.As(err, &network):
+	case errors.As(err, &network), errors.As(err, &answered) && answered.StatusCode() >= 500:
 		return gateway, err
 	}
 	return other, err
@@ -112,7 +118,7 @@ func (s *session) fail(w http.ResponseWriter, r *http.Request, err error) {
 			status: http.StatusInternalServerError, reason: reasonOf(err), detail: "This site is not set up correctly: " + cause(err),
 		})
 	case gateway:
-		s.problem(w, r, problem{status: http.StatusBadGateway, detail: "A server behind this one cannot be reached."})
+		s.problem(w, r, problem{status: http.StatusBadGateway, detail: "A server behind this one does not work just now."})
 	case gone:
 		s.problem(w, r, problem{status: http.StatusServiceUnavailable, detail: "The request was given up."})
 	default:

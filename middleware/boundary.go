@@ -41,7 +41,7 @@ func (a *Authenticator) Boundary(h func(http.ResponseWriter, *http.Request) erro
 			return
 		}
 		s := a.begin(w, r)
-		defer s.commit()
+		defer s.finish()
 		err := s.catchUp(r.Context())
 		if err == nil && s.cache.Token().IsZero() {
 			err = tokencache.ErrNoRefreshToken

@@ -21,6 +21,8 @@ var ErrCookieTooLarge = errors.New("rebearer: the tokens do not fit into cookies
 // read. The zero value is the safest that every page can work with.
 //
 // A byte of a token that may not stand in a cookie has the whole token encoded.
+// A handler inside [Authenticator.Handler] does not find the cookies in its
+// request, and sets none of these names: its tokens are in the context.
 type Cookies struct {
 	// Access and Refresh are the names. If empty, "__Host-access" and
 	// "__Host-refresh", which no other host can set or shadow (RFC 6265bis

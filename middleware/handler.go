@@ -34,7 +34,7 @@ func (a *Authenticator) Handler(next http.Handler) http.Handler {
 			return
 		}
 		s := a.begin(w, r)
-		defer s.commit() // also when next panics: somebody outside may answer
+		defer s.finish() // also when next panics: somebody outside may answer
 		if served := s.before(); served != nil {
 			next.ServeHTTP(s, served)
 		}

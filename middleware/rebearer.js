@@ -42,19 +42,17 @@
     return fetch(again);
   }
 
-  // times counts how often this page has been renewed in a short while. One that
-  // comes back each time would do so for ever.
+  // times counts how often in a row this page has come back from a reload of
+  // ours. One that does so each time would do so for ever. The count stands in
+  // the entry of this tab's history, which outlives a reload and nothing else.
   function times() {
-    const now = Date.now(), key = "rebearer " + location.pathname + location.search;
-    try {
-      const was = JSON.parse(sessionStorage.getItem(key)) || { n: 0, at: 0 };
-      const n = now - was.at < 30000 ? was.n + 1 : 1;
-      sessionStorage.setItem(key, JSON.stringify({ n, at: now }));
-      return n;
-    } catch { // no storage: a page that was reloaded has had its turn
-      const [entry] = performance.getEntriesByType("navigation");
-      return entry && entry.type === "reload" ? 3 : 1;
-    }
+    const was = (history.state && history.state.rebearer) || { n: 0, at: 0 };
+    return performance.timeOrigin - was.at < 3000 ? was.n + 1 : 1;
+  }
+
+  function reload(n) {
+    history.replaceState({ ...history.state, rebearer: { n, at: Date.now() } }, "");
+    location.reload();
   }
 
   function say(text) {
@@ -65,13 +63,14 @@
   // cure is what the boundary page does: renew, and load the page again. It ends
   // at the login page rather than in a loop.
   async function cure() {
-    if (times() > 2) return location.replace(login);
+    const n = times();
+    if (n > 2) return location.replace(login);
     let outcome = await renew(spent);
     if (outcome === LATER) {
       await new Promise((done) => setTimeout(done, 2000));
       outcome = await renew(spent);
     }
-    if (outcome === RENEWED) return location.reload();
+    if (outcome === RENEWED) return reload(n);
     if (outcome === OVER) return location.replace(login);
     say("Your session cannot be renewed just now. Try again in a moment.");
   }

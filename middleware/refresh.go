@@ -95,7 +95,7 @@ func (a *Authenticator) posted(serve func(*session, *http.Request)) http.Handler
 		s := sessionOf(r.Context())
 		if s == nil || s.auth != a {
 			s = a.begin(w, r)
-			defer s.commit()
+			defer s.finish()
 		}
 		serve(s, r)
 	}))

@@ -28,9 +28,10 @@ type session struct {
 
 	alone bool // no Handler is around
 
-	mu        sync.Mutex // a handler behind an http.TimeoutHandler may outlive its request
-	committed bool       // the header is on its way
-	set       []string   // Set-Cookie lines that stand in for those of the cache
+	mu        sync.Mutex       // a handler behind an http.TimeoutHandler may outlive its request
+	committed bool             // the header is on its way
+	handed    tokencache.Token // what the cookies were set to
+	set       []string         // Set-Cookie lines that stand in for those of the cache
 }
 
 type sessionKey struct{}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -105,6 +106,22 @@ func (s *session) commit() {
 	}
 }
 
+// finish is the last moment of all. What has come since the header was written
+// is parked, and handed over by a later response.
+func (s *session) finish() {
+	s.commit()
+	t, changed := s.cache.Changed()
+	if !changed || s.auth.Log == nil {
+		return
+	}
+	s.mu.Lock()
+	parked := s.set == nil && !t.Same(s.handed)
+	s.mu.Unlock()
+	if parked {
+		s.auth.log(s.request, slog.LevelDebug, "new tokens are parked for the next request")
+	}
+}
+
 // lines returns the Set-Cookie lines of this response. What comes later than
 // this is handed to a later request.
 func (s *session) lines() []string {
@@ -119,6 +136,7 @@ func (s *session) lines() []string {
 		return nil
 	}
 	lines, err := s.auth.lines(t)
+	s.handed = t
 	if err != nil {
 		s.auth.warn(s.request, "new tokens cannot be handed over", err)
 		return nil
