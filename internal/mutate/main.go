@@ -3,6 +3,7 @@
 //
 //	go run ./internal/mutate            # all, a table on standard output
 //	go run ./internal/mutate B14 T-A4   # those of some behaviours
+//	go run ./internal/mutate transport  # those that the tests of a package notice
 //
 // The tree stays as it is: the changed file is laid over it (go help build,
 // -overlay). It exits with 1 if a mutation survives, or does not apply any more.
@@ -28,6 +29,8 @@ type mutation struct {
 	run        string // which of them, as go test -run; if empty, all
 }
 
+var all = slices.Concat(mutations, middlewareMutations)
+
 func main() {
 	top, err := moduleTop()
 	if err != nil {
@@ -35,9 +38,9 @@ func main() {
 		os.Exit(2)
 	}
 	survived := 0
-	for _, m := range mutations {
+	for _, m := range all {
 		if len(os.Args) > 1 && !slices.ContainsFunc(os.Args[1:], func(b string) bool {
-			return slices.Contains(strings.Fields(m.behaviours), b)
+			return slices.Contains(strings.Fields(m.behaviours), b) || m.tests() == b
 		}) {
 			continue
 		}
@@ -76,15 +79,11 @@ func (m mutation) try(top string) string {
 	if err := os.WriteFile(overlay, lay, 0o600); err != nil {
 		return err.Error()
 	}
-	pkg := m.pkg
-	if pkg == "" {
-		pkg = filepath.Dir(m.file)
-	}
 	args := []string{"test", "-count=1", "-vet=off", "-timeout=60s", "-overlay", overlay}
 	if m.run != "" {
 		args = append(args, "-run", m.run)
 	}
-	cmd := exec.Command("go", append(args, "./"+pkg)...)
+	cmd := exec.Command("go", append(args, "./"+m.tests())...)
 	cmd.Dir = top
 	out, err := cmd.CombinedOutput()
 	switch {
@@ -96,6 +95,14 @@ func (m mutation) try(top string) string {
 		return "noticed"
 	}
 	return "SURVIVED"
+}
+
+// tests returns the folder of the tests that must notice.
+func (m mutation) tests() string {
+	if m.pkg != "" {
+		return m.pkg
+	}
+	return filepath.Dir(m.file)
 }
 
 func moduleTop() (string, error) {

@@ -1,0 +1,87 @@
+package main
+
+// The lines of defence of package middleware and of what it stands on.
+var middlewareMutations = []mutation{
+	// the response
+	{behaviours: "B52", file: "middleware/writer.go", old: "\t\ts.commit()\n\t}\n\ts.w.WriteHeader(status)", new: "\t}\n\ts.w.WriteHeader(status)"},
+	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.commit()\n\treturn s.w.Write(p)", new: "\treturn s.w.Write(p)"},
+	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.commit()\n\treturn http.NewResponseController(s.w).Flush()", new: "\treturn http.NewResponseController(s.w).Flush()"},
+	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.commit()\n\treturn http.NewResponseController(s.w).Hijack()", new: "\treturn http.NewResponseController(s.w).Hijack()"},
+	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.commit()\n\tif to, ok", new: "\tif to, ok"},
+	{behaviours: "B52", file: "middleware/writer.go", old: "status >= 200 || status == http.StatusSwitchingProtocols", new: "true"},
+	{behaviours: "B52", file: "middleware/handler.go", old: "defer s.finish()", new: "_ = s.finish"},
+	{behaviours: "B53 B55", file: "middleware/writer.go", old: "if s.cache.CatchUp(s.request.Context()) != nil {", new: "if false {"},
+	{behaviours: "B53 B55", file: "middleware/session.go", old: "if err := s.cache.CatchUp(ctx); err != nil {", new: "if err := ctx.Err(); err != nil {"},
+	{behaviours: "B56", file: "middleware/writer.go", old: "if !changed && !s.tidy || t.IsZero() {", new: "if changed && t.IsZero() {"},
+	{behaviours: "B57 T-H1", file: "middleware/writer.go", old: "lines...)\n\t\tprivate(h)", new: "lines...)"},
+	{behaviours: "B57", file: "middleware/writer.go", old: `"cache-control", "etag",`, new: `"cache-control",`},
+	{behaviours: "B57", file: "middleware/writer.go", old: `"surrogate-control",`, new: ""},
+	{behaviours: "B57", file: "middleware/writer.go", old: `if strings.HasSuffix(lower, "cdn-cache-control") {`, new: never},
+	{behaviours: "B57", file: "middleware/writer.go", old: "\th.Add(\"Vary\", \"Cookie\")\n", new: ""},
+	{behaviours: "B60", file: "middleware/writer.go", old: "if to, ok := s.w.(io.ReaderFrom); ok {", new: "if to, ok := s.w.(io.ReaderFrom); ok && false {"},
+	{behaviours: "B60", file: "middleware/writer.go", old: "func (s *session) Unwrap() http.ResponseWriter { return s.w }", new: "func (s *session) Unwrap() http.ResponseWriter { return nil }"},
+	{behaviours: "B82", file: "middleware/writer.go", old: "\ts.auth.disown(h)\n", new: ""},
+	{behaviours: "B82", file: "middleware/session.go", old: "r.Header = s.auth.withoutOurs(s.request.Header)", new: ""},
+	{behaviours: "T-A6", file: "middleware/cookies.go", old: "\t\t\tcontinue\n\t\t}\n\t\tout[name] = values", new: "\t\t}\n\t\tout[name] = values"},
+
+	// cookies
+	{behaviours: "B58", file: "middleware/cookies.go", old: "if len(line) > maxLine {", new: never},
+	{behaviours: "B58", file: "middleware/cookies.go", old: "HttpOnly: true,", new: ""},
+	{behaviours: "B58", file: "middleware/cookies.go", old: "Secure: !c.InsecureNoTLS,", new: ""},
+	{behaviours: "B58", file: "middleware/cookies.go", old: "c.InsecureNoTLS || cookie.Path != \"/\"", new: "false"},
+	{behaviours: "B59", file: "middleware/session.go", old: "if i > 0 && !better(t, v, s.shown, s.verdict) {", new: "if i > 0 {"},
+	{behaviours: "B59", file: "middleware/session.go", old: "if !errors.Is(err, tokencache.ErrLoginRequired) || len(s.others) == 0 {", new: "if true {"},
+	{behaviours: "B59", file: "middleware/writer.go", old: "\tif s.tidy {\n", new: "\tif false {\n"},
+	{behaviours: "T-F8", file: "middleware/handler.go", old: "if excessive(r) {", new: never},
+	{behaviours: "T-F10", file: "middleware/cookies.go", old: "encode(c.value)", new: "c.value"},
+
+	// before the handler
+	{behaviours: "B63", file: "middleware/handler.go", old: "\t\tcase s.verdict.live():\n", new: "\t\tcase s.verdict.live(), s.shown.Access() != \"\":\n"},
+	{behaviours: "B64", file: "middleware/handler.go", old: "if r.Method != http.MethodGet && r.Method != http.MethodHead {", new: never},
+	{behaviours: "B64", file: "middleware/handler.go", old: "!s.kind.document ||", new: ""},
+	{behaviours: "B65", file: "middleware/handler.go", old: "|| !s.cache.Presented() {", new: "{"},
+	{behaviours: "B65", file: "middleware/handler.go", old: "return false // it would come back as it is", new: "_ = err"},
+	{behaviours: "B65", file: "middleware/session.go", old: "\t\ts.cache.Rejected(t) // another one would fare no better\n", new: ""},
+	{behaviours: "B62", file: "middleware/session.go", old: "\t\ts.cache.Rejected(t) // ours is the faster clock, and the token's life is short\n", new: ""},
+	{behaviours: "B66", file: "middleware/handler.go", old: "case s.kind.passive || s.cache.Token().Refresh() == \"\":", new: "case s.cache.Token().Refresh() == \"\":"},
+	{behaviours: "B66", file: "middleware/handler.go", old: "\t\tif s.kind.passive {\n", new: "\t\tif false {\n"},
+	{behaviours: "B67 T-G2 T-G3", file: "middleware/target.go", old: "c != \"/\" && p == c+\"/\"", new: "p == c+\"/\""},
+	{behaviours: "B67", file: "middleware/target.go", old: "|| s[i] == '\\\\' {", new: "{"},
+	{behaviours: "B67", file: "middleware/target.go", old: "for range 3 {", new: "for range 1 {"},
+	{behaviours: "B68", file: "middleware/handler.go", old: "if a.isPublic(r) {", new: "if true {"},
+	{behaviours: "T-G6", file: "middleware/authenticator.go", old: "|| !clean(r.URL.Path) {", new: "{"},
+	{behaviours: "T-G6", file: "middleware/authenticator.go", old: "_, ok := h.(passed)\n\treturn ok", new: "return h != nil"},
+	{behaviours: "T-E14", file: "middleware/handler.go", old: "\tif err == nil {\n\t\tswitch {", new: "\tif true {\n\t\terr = nil\n\t\tswitch {"},
+
+	// what ends a session, and for whom
+	{behaviours: "B56", file: "middleware/answer.go", old: "if !s.kind.navigation || s.kind.passive || reasonOf(err) == reason.Replaced {", new: "if reasonOf(err) == reason.Replaced {"},
+	{behaviours: "B30", file: "middleware/answer.go", old: "|| reasonOf(err) == reason.Replaced {", new: "{"},
+	{behaviours: "B30 T-D7", file: "middleware/signin.go", old: "err := a.Coordinator.Replace(ctx, old, t)", new: "err := ctx.Err()"},
+	{behaviours: "B31 T-D6", file: "middleware/signin.go", old: "failed := s.auth.Coordinator.Revoke(ctx, t); failed != nil", new: "failed := ctx.Err(); failed != nil"},
+	{behaviours: "B58", file: "middleware/signin.go", old: "\tif s.settled() {\n\t\treturn errSettled\n\t}\n\tfor", new: "\tfor"},
+
+	// in the browser
+	{behaviours: "B70 B73", file: "middleware/refresh.go", old: "case replaced(r, s.shown) && s.verdict.live():", new: "case false:"},
+	{behaviours: "B73", file: "middleware/refresh.go", old: "err = s.renew(r.Context(), s.shown)", new: "err = s.renew(r.Context(), s.cache.Token())"},
+	{behaviours: "B71", file: "middleware/boundary.go", old: "if s.cache.Presented() {", new: never},
+	{behaviours: "B72 T-F1", file: "middleware/refresh.go", old: "h := a.origin.Handler(", new: "h := http.Handler("},
+	{behaviours: "B72 T-F2", file: "middleware/refresh.go", old: "if r.Method != http.MethodPost {", new: never},
+	{behaviours: "B74", file: "middleware/boundary.go", old: "|| t.Access() != \"\" && s.auth.names.refreshPath != \"/\"", new: ""},
+	{behaviours: "T-F11", file: "middleware/answer.go", old: "s.bounces():", new: "false:"},
+
+	// verifying
+	{behaviours: "B61 T-E1", file: "internal/jws/jws.go", pkg: "middleware", old: "if !fits(alg, found) {", new: never},
+	{behaviours: "T-E2", file: "middleware/verifier.go", old: "if len(key) < minSecret {", new: never},
+	{behaviours: "T-E3 T-E4", file: "internal/jws/jws.go", pkg: "middleware", old: "claims.Parse(token).Expiry.IsZero() || !unique(token)", new: "!unique(token)"},
+	{behaviours: "T-E5", file: "internal/jws/jws.go", pkg: "middleware", old: "|| !unique(token) {", new: "{"},
+	{behaviours: "T-E6", file: "middleware/verifier.go", old: "if claims.Parse(token).IssuedAt.After(time.Now().Add(v.leeway())) {", new: never},
+	{behaviours: "T-E7", file: "middleware/verifier.go", old: `case "refresh", "refresh_token", "offline", "id", "id_token":`, new: `case "nothing":`},
+	{behaviours: "T-E7", file: "internal/jws/jws.go", pkg: "middleware", old: "critical || !typed(t.Header) {", new: "critical {"},
+	{behaviours: "T-E8", file: "internal/jws/jws.go", pkg: "middleware", old: "if r.Audience != \"\" {", new: never},
+	{behaviours: "T-E8", file: "internal/jws/jws.go", pkg: "middleware", old: "if r.Issuer != \"\" {", new: never},
+	{behaviours: "T-E10", file: "internal/jws/jws.go", pkg: "middleware", old: `_, critical := t.Header["crit"]; critical ||`, new: `_, critical := t.Header["crit"]; critical && false ||`},
+	{behaviours: "B69", file: "internal/jwks/jwks.go", pkg: "middleware", old: "if !s.asked.IsZero() && time.Since(s.asked) < pause {", new: never},
+	{behaviours: "B69", file: "internal/jwks/jwks.go", pkg: "middleware", old: "\tdone := s.fetch()\n", new: "\tvar done <-chan struct{}\n\tif !known {\n\t\tdone = s.fetch()\n\t}\n"},
+	{behaviours: "B69 T-E13", file: "internal/jwks/jwks.go", pkg: "middleware", old: "if err == nil {\n\t\t\ts.keys", new: "if true {\n\t\t\ts.keys"},
+	{behaviours: "B83", file: "middleware/verified.go", old: "\t\taccess = \"\"\n", new: ""},
+}
