@@ -3,6 +3,7 @@ package middleware
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -124,6 +125,9 @@ func (a *Authenticator) setUp() error {
 	}))
 	return nil
 }
+
+// Format prints no field.
+func (a *Authenticator) Format(f fmt.State, _ rune) { io.WriteString(f, "Authenticator(…)") }
 
 // passed marks what the mux finds for a public request, as opposed to its
 // redirects and errors.

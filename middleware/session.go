@@ -3,6 +3,8 @@ package middleware
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -33,6 +35,9 @@ type session struct {
 	handed    tokencache.Token // what the cookies were set to
 	set       []string         // Set-Cookie lines that stand in for those of the cache
 }
+
+// Format prints no field: the lines of set hold tokens.
+func (s *session) Format(f fmt.State, _ rune) { io.WriteString(f, "ResponseWriter(…)") }
 
 type sessionKey struct{}
 

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -112,6 +113,9 @@ func (v *Verifier) validate() error {
 	}
 	return nil
 }
+
+// Format prints no field: one of them may be a secret.
+func (v *Verifier) Format(f fmt.State, _ rune) { io.WriteString(f, "Verifier(…)") }
 
 func (v *Verifier) leeway() time.Duration { return or(v.Leeway, 30*time.Second) }
 

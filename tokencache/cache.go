@@ -2,6 +2,8 @@ package tokencache
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"sync/atomic"
 	"time"
 )
@@ -36,6 +38,9 @@ func New(c *Coordinator, shown Token) *Cache {
 	cache.now.Store(shown.s)
 	return cache
 }
+
+// Format prints no field: they change while they would be read.
+func (c *Cache) Format(f fmt.State, _ rune) { io.WriteString(f, "Cache(…)") }
 
 type cacheKey struct{}
 
