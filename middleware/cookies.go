@@ -219,19 +219,15 @@ func decode(value string) (token string, ok bool) {
 	return string(raw), err == nil && len(raw) > 0
 }
 
-// withoutOurs returns the header without our cookies and without credentials
-// that the browser made up: what a handler passes on, such as a ReverseProxy,
-// must tell nobody the tokens, and the API must see ours.
+// withoutOurs returns a copy of the header without our cookies: what a handler
+// passes on, such as a ReverseProxy, must tell nobody the tokens.
 func (a *Authenticator) withoutOurs(h http.Header) http.Header {
 	out := make(http.Header, len(h))
 	for name, values := range h {
-		switch {
-		case name == "Cookie":
+		if name == "Cookie" {
 			if values = a.otherCookies(values); len(values) == 0 {
 				continue
 			}
-		case len(name) == len("Authorization") && strings.EqualFold(name, "Authorization"):
-			continue
 		}
 		out[name] = values
 	}

@@ -20,8 +20,8 @@ import (
 //
 // A prefetch, and a request for an image, a script, a style or a font, never
 // refreshes and is never redirected: without a token that works it is answered
-// with 401. next does not see our cookies, nor an Authorization header that the
-// browser sent.
+// with 401. next does not see our cookies, nor, for somebody who is signed in,
+// an Authorization header that the browser sent.
 func (a *Authenticator) Handler(next http.Handler) http.Handler {
 	a.must()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -129,11 +129,15 @@ func excessive(r *http.Request) bool {
 const maxCookies = 1000
 
 // with returns the request for the handler: its context carries the session and
-// the cache, its header none of our cookies.
+// the cache, its header none of our cookies, and no credentials that the browser
+// made up beside the tokens: the API must see ours.
 func (s *session) with(cache *tokencache.Cache) *http.Request {
 	ctx := context.WithValue(s.request.Context(), sessionKey{}, s)
 	r := s.request.WithContext(tokencache.NewContext(ctx, cache))
 	r.Header = s.auth.withoutOurs(s.request.Header)
+	if !cache.Token().IsZero() {
+		delete(r.Header, "Authorization")
+	}
 	return r
 }
 

@@ -105,6 +105,40 @@ func TestALogoutDuringARefresh(t *testing.T) {
 	must(t, b.visit("/"), 303, "")
 }
 
+// B55: what becomes of the session while a handler runs, by other requests, is
+// on its response: the newest tokens, and nothing after a logout.
+func TestWhatOthersDoMeanwhile(t *testing.T) {
+	w := start(t)
+	mux := http.NewServeMux()
+	meanwhile := func() {}
+	mux.Handle("/", w.page())
+	mux.HandleFunc("/still", func(rw http.ResponseWriter, r *http.Request) { meanwhile() })
+	mux.HandleFunc("/late", func(rw http.ResponseWriter, r *http.Request) {
+		w.late(r)
+		meanwhile()
+	})
+	s := w.pages(mux)
+	b := s.browser()
+	b.signedIn("ada")
+	other := s.browser2(b)
+	meanwhile = func() {
+		w.as.RevokeAccess()
+		must(t, other.fetch("/"), 200, "page of ada")
+	}
+	if a := b.fetch("/still"); !a.setsTokens() {
+		t.Error("the newest tokens did not come")
+	}
+	if _, refresh := b.cookies(); !w.as.Alive(refresh) {
+		t.Error("they are not the newest")
+	}
+	w.presentations(1)
+	other = s.browser2(b)
+	meanwhile = func() { must(t, other.do("POST", "/logout", "", fetching), 204, "") }
+	if a := b.fetch("/late"); a.setsTokens() {
+		t.Error("tokens came after the logout")
+	}
+}
+
 // T-E14: after a logout the session is over, whatever the signature says.
 func TestALogoutBeatsTheSignature(t *testing.T) {
 	w := start(t)
@@ -334,8 +368,8 @@ func TestTwoCookiesOfOneName(t *testing.T) {
 				if !slices.Equal(lines, want) {
 					t.Errorf("%q", lines)
 				}
-				if n := w.as.Counts().Reuses; n != 0 {
-					t.Errorf("%d reuses", n)
+				if c := w.as.Counts(); c.Reuses != 0 || !expired && c.Presentations != 0 {
+					t.Errorf("%d reuses, %d presentations", c.Reuses, c.Presentations)
 				}
 			})
 		}

@@ -22,7 +22,7 @@ var middlewareMutations = []mutation{
 	{behaviours: "B60", file: "middleware/writer.go", old: "func (s *session) Unwrap() http.ResponseWriter { return s.w }", new: "func (s *session) Unwrap() http.ResponseWriter { return nil }"},
 	{behaviours: "B82", file: "middleware/writer.go", old: "\ts.auth.disown(h)\n", new: ""},
 	{behaviours: "B82", file: "middleware/session.go", old: "r.Header = s.auth.withoutOurs(s.request.Header)", new: ""},
-	{behaviours: "T-A6", file: "middleware/cookies.go", old: "\t\t\tcontinue\n\t\t}\n\t\tout[name] = values", new: "\t\t}\n\t\tout[name] = values"},
+	{behaviours: "T-A6", file: "middleware/session.go", old: "\t\tdelete(r.Header, \"Authorization\")\n", new: ""},
 
 	// cookies
 	{behaviours: "B58", file: "middleware/cookies.go", old: "if len(line) > maxLine {", new: never},
