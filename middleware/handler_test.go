@@ -139,6 +139,25 @@ func TestOneRedirectForAllTabs(t *testing.T) {
 	w.presentations(1)
 }
 
+// B65: tokens that no browser keeps. There is no redirect, which would come back
+// as it was, but the page, from what the Coordinator remembers.
+func TestNoLoopWithCookiesThatAreTooLarge(t *testing.T) {
+	w := start(t, redirecting)
+	w.as.Mutate(func(m map[string]any) {
+		m["access_token"] = w.forge(map[string]any{"padding": strings.Repeat("x", 4000)})
+	})
+	b := w.pages(still).browser()
+	b.expired("ada")
+	for range 5 {
+		a := b.visit("/")
+		must(t, a, 200, "still, ada")
+		if len(a.Cookies()) > 0 {
+			t.Errorf("%v", a.Header)
+		}
+	}
+	w.presentations(1)
+}
+
 // B65: tokens that never verify, and clocks that are an hour apart, end at a
 // page that says why, with the cookies kept, and with a presentation in a
 // second at the most.

@@ -449,7 +449,7 @@ func TestClocksThatDiffer(t *testing.T) {
 				w = start(t, func(c *authtest.ASConfig, a *middleware.Authenticator) { c.AccessTTL, a.Mode = row.ttl, mode })
 				skewed := func() map[string]any {
 					now := time.Now().Add(row.skew)
-					return map[string]any{"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(row.ttl).Unix(), "jti": "1"}
+					return map[string]any{"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(row.ttl).Unix(), "jti": rand.Text()}
 				}
 				w.as.Mutate(func(m map[string]any) { m["access_token"] = w.forge(skewed()) })
 				b := w.pages(still).browser()
