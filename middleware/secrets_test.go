@@ -132,6 +132,24 @@ func TestErrorsOfAHandler(t *testing.T) {
 	}
 }
 
+// B71: an API that rejects what has just been issued is asked no more, by the
+// browser neither. A page says so rather than send somebody to the login page.
+func TestAnAPIThatAcceptsNothing(t *testing.T) {
+	w := start(t)
+	w.api.Refuse(authtest.Refusal{Always: true})
+	b := w.pages(w.page()).browser()
+	b.signedIn("ada")
+	if a := b.visit("/"); a.StatusCode != 502 || a.clearsTokens() {
+		t.Errorf("%d %v", a.StatusCode, a.Header)
+	}
+	b = w.pages(w.page()).browser()
+	b.signedIn("grace")
+	if a := b.fetch("/"); a.StatusCode != 401 || strings.Contains(a.Header.Get("WWW-Authenticate"), "spent") {
+		t.Errorf("%d %v", a.StatusCode, a.Header)
+	}
+	w.presentations(2)
+}
+
 type statusError int
 
 func (e statusError) Error() string   { return "the API answered otherwise" }

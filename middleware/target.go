@@ -29,7 +29,7 @@ func target(s string) (string, bool) {
 		return "", false
 	}
 	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' || s[i] == '\\' {
+		if s[i] <= ' ' || s[i] > '~' {
 			return "", false
 		}
 	}

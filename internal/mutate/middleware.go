@@ -46,9 +46,8 @@ var middlewareMutations = []mutation{
 	{behaviours: "B66", file: "middleware/handler.go", old: "case s.kind.passive || s.cache.Token().Refresh() == \"\":", new: "case s.cache.Token().Refresh() == \"\":"},
 	{behaviours: "B66", file: "middleware/handler.go", old: "\t\tif s.kind.passive {\n", new: "\t\tif false {\n"},
 	{behaviours: "B67 T-G2 T-G3", file: "middleware/target.go", old: "c != \"/\" && p == c+\"/\"", new: "p == c+\"/\""},
-	{behaviours: "B67", file: "middleware/target.go", old: "|| s[i] == '\\\\' {", new: "{"},
 	{behaviours: "B67", file: "middleware/target.go", old: "for range 3 {", new: "for range 1 {"},
-	{behaviours: "B68", file: "middleware/handler.go", old: "if a.isPublic(r) {", new: "if true {"},
+	{behaviours: "B68", file: "middleware/handler.go", old: "if a.isPublic(r) {", new: "if a.isPublic(r) || true {"},
 	{behaviours: "T-G6", file: "middleware/authenticator.go", old: "|| !clean(r.URL.Path) {", new: "{"},
 	{behaviours: "T-G6", file: "middleware/authenticator.go", old: "_, ok := h.(passed)\n\treturn ok", new: "return h != nil"},
 	{behaviours: "T-E14", file: "middleware/handler.go", old: "\tif err == nil {\n\t\tswitch {", new: "\tif true {\n\t\terr = nil\n\t\tswitch {"},
@@ -56,8 +55,8 @@ var middlewareMutations = []mutation{
 	// what ends a session, and for whom
 	{behaviours: "B56", file: "middleware/answer.go", old: "if !s.kind.navigation || s.kind.passive || reasonOf(err) == reason.Replaced {", new: "if reasonOf(err) == reason.Replaced {"},
 	{behaviours: "B30", file: "middleware/answer.go", old: "|| reasonOf(err) == reason.Replaced {", new: "{"},
-	{behaviours: "B30 T-D7", file: "middleware/signin.go", old: "err := a.Coordinator.Replace(ctx, old, t)", new: "err := ctx.Err()"},
-	{behaviours: "B31 T-D6", file: "middleware/signin.go", old: "failed := s.auth.Coordinator.Revoke(ctx, t); failed != nil", new: "failed := ctx.Err(); failed != nil"},
+	{behaviours: "B30 T-D7", file: "middleware/signin.go", old: "err := a.Coordinator.Replace(ctx, old, t)", new: "err := ctx.Err()\n\t\t_ = old"},
+	{behaviours: "B31 T-D6", file: "middleware/signin.go", old: "failed := s.auth.Coordinator.Revoke(ctx, t); failed != nil", new: "failed := ctx.Err(); t.IsZero() && failed != nil"},
 	{behaviours: "B58", file: "middleware/signin.go", old: "\tif s.settled() {\n\t\treturn errSettled\n\t}\n\tfor", new: "\tfor"},
 
 	// in the browser
@@ -70,11 +69,11 @@ var middlewareMutations = []mutation{
 	{behaviours: "T-F11", file: "middleware/answer.go", old: "s.bounces():", new: "false:"},
 
 	// verifying
-	{behaviours: "B61 T-E1", file: "internal/jws/jws.go", pkg: "middleware", old: "if !fits(alg, found) {", new: never},
+	{behaviours: "B61 T-E1", file: "internal/jws/jws.go", old: "if !fits(alg, found) {", new: never},
 	{behaviours: "T-E2", file: "middleware/verifier.go", old: "if len(key) < minSecret {", new: never},
-	{behaviours: "T-E3 T-E4", file: "internal/jws/jws.go", pkg: "middleware", old: "claims.Parse(token).Expiry.IsZero() || !unique(token)", new: "!unique(token)"},
+	{behaviours: "T-E3 T-E4", file: "internal/jws/jws.go", pkg: "middleware", old: "claims.Parse(token).Expiry.IsZero() || !unique(token)", new: "claims.Parse(token).Expiry.IsZero() && false || !unique(token)"},
 	{behaviours: "T-E5", file: "internal/jws/jws.go", pkg: "middleware", old: "|| !unique(token) {", new: "{"},
-	{behaviours: "T-E6", file: "middleware/verifier.go", old: "if claims.Parse(token).IssuedAt.After(time.Now().Add(v.leeway())) {", new: never},
+	{behaviours: "T-E6", file: "middleware/verifier.go", old: "if claims.Parse(token).IssuedAt.After(time.Now().Add(v.leeway())) {", new: "if claims.Parse(token).IssuedAt.After(time.Now().Add(1000 * v.leeway())) {"},
 	{behaviours: "T-E7", file: "middleware/verifier.go", old: `case "refresh", "refresh_token", "offline", "id", "id_token":`, new: `case "nothing":`},
 	{behaviours: "T-E7", file: "internal/jws/jws.go", pkg: "middleware", old: "critical || !typed(t.Header) {", new: "critical {"},
 	{behaviours: "T-E8", file: "internal/jws/jws.go", pkg: "middleware", old: "if r.Audience != \"\" {", new: never},
@@ -82,6 +81,6 @@ var middlewareMutations = []mutation{
 	{behaviours: "T-E10", file: "internal/jws/jws.go", pkg: "middleware", old: `_, critical := t.Header["crit"]; critical ||`, new: `_, critical := t.Header["crit"]; critical && false ||`},
 	{behaviours: "B69", file: "internal/jwks/jwks.go", pkg: "middleware", old: "if !s.asked.IsZero() && time.Since(s.asked) < pause {", new: never},
 	{behaviours: "B69", file: "internal/jwks/jwks.go", pkg: "middleware", old: "\tdone := s.fetch()\n", new: "\tvar done <-chan struct{}\n\tif !known {\n\t\tdone = s.fetch()\n\t}\n"},
-	{behaviours: "B69 T-E13", file: "internal/jwks/jwks.go", pkg: "middleware", old: "if err == nil {\n\t\t\ts.keys", new: "if true {\n\t\t\ts.keys"},
+	{behaviours: "B69 T-E13", file: "internal/jwks/jwks.go", pkg: "middleware", old: "if err == nil {\n\t\t\ts.keys", new: "if err == nil || true {\n\t\t\ts.keys"},
 	{behaviours: "B83", file: "middleware/verified.go", old: "\t\taccess = \"\"\n", new: ""},
 }
