@@ -38,9 +38,9 @@ func (a *Authenticator) Error(w http.ResponseWriter, r *http.Request, err error)
 	s := sessionOf(r.Context())
 	if s == nil || s.auth != a {
 		s = a.begin(w, r)
-		s.cache = tokencache.FromContext(r.Context()) // whose refresh failed
+		s.alone, s.cache = true, tokencache.FromContext(r.Context()) // whose refresh failed
+		defer s.finish()
 		w = s
-		defer s.commit()
 	}
 	s.fail(w, r, err)
 }

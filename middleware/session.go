@@ -30,10 +30,13 @@ type session struct {
 
 	alone bool // no Handler is around
 
-	mu        sync.Mutex       // a handler behind an http.TimeoutHandler may outlive its request
-	committed bool             // the header is on its way
-	handed    tokencache.Token // what the cookies were set to
-	set       []string         // Set-Cookie lines that stand in for those of the cache
+	mu       sync.Mutex // a handler behind an http.TimeoutHandler may outlive its request
+	sent     bool       // the header is on its way
+	done     bool       // the handler is through
+	hijacked bool
+	handed   tokencache.Token // what the cookies were set to
+	set      []string         // Set-Cookie lines that stand in for those of the cache
+	worn     []string         // those that the header has
 }
 
 // Format prints no field: the lines of set hold tokens.

@@ -103,15 +103,15 @@ func (s *session) all() []tokencache.Token {
 }
 
 // instead has the response set these cookies and no others. Without a Handler
-// around it there is no last moment: they are set now.
+// around it there is no last moment that we would see: they are set now.
 func (s *session) instead(lines []string) {
 	if s.tidy {
 		lines = append(s.auth.strays(s.request), lines...)
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.set = lines
-	s.mu.Unlock()
-	if s.alone {
-		s.commit()
+	if s.alone || s.done {
+		s.dress()
 	}
 }

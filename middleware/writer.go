@@ -15,34 +15,43 @@ import (
 // method, or when the handler is through. It has all that the writers of
 // net/http have, so that nobody reaches past it to the one underneath.
 
-// Header implements http.ResponseWriter.
-func (s *session) Header() http.Header { return s.w.Header() }
+// Header implements http.ResponseWriter. Who has hijacked the connection writes
+// it after the last moment that we see, as an httputil.ReverseProxy does, which
+// has added an upstream's cookies by then.
+func (s *session) Header() http.Header {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hijacked {
+		s.wear(s.w.Header())
+	}
+	return s.w.Header()
+}
 
 // WriteHeader implements http.ResponseWriter. Informational responses but 101
 // are not the last word (RFC 9110 section 15.2).
 func (s *session) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
-		s.commit()
+		s.send()
 	}
 	s.w.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
 func (s *session) Write(p []byte) (int, error) {
-	s.commit()
+	s.send()
 	return s.w.Write(p)
 }
 
 // WriteString implements io.StringWriter.
 func (s *session) WriteString(p string) (int, error) {
-	s.commit()
+	s.send()
 	return io.WriteString(s.w, p)
 }
 
 // ReadFrom implements io.ReaderFrom, by which net/http sends files without
 // copying them.
 func (s *session) ReadFrom(src io.Reader) (int64, error) {
-	s.commit()
+	s.send()
 	if to, ok := s.w.(io.ReaderFrom); ok {
 		return to.ReadFrom(src)
 	}
@@ -54,15 +63,19 @@ func (s *session) Flush() { s.FlushError() }
 
 // FlushError is for http.ResponseController.
 func (s *session) FlushError() error {
-	s.commit()
+	s.send()
 	return http.NewResponseController(s.w).Flush()
 }
 
 // Hijack implements http.Hijacker. Whoever writes the header of the connection
 // itself, as for an upgrade, finds the cookies in Header.
 func (s *session) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	s.commit()
-	return http.NewResponseController(s.w).Hijack()
+	s.send()
+	conn, buf, err := http.NewResponseController(s.w).Hijack()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hijacked = err == nil
+	return conn, buf, err
 }
 
 // Push implements http.Pusher.
@@ -89,36 +102,48 @@ func (s *session) CloseNotify() <-chan bool {
 // Unwrap is for http.ResponseController: deadlines and full duplex.
 func (s *session) Unwrap() http.ResponseWriter { return s.w }
 
-// commit sets the cookies, once. Nobody else sets cookies of our names, and a
-// response with ours is for one browser only, whatever the handler said of it.
-func (s *session) commit() {
+// send is called when the header is about to go out, once with effect.
+func (s *session) send() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.committed {
-		return
-	}
-	s.committed = true
-	h := s.w.Header()
-	s.auth.disown(h)
-	if lines := s.lines(); len(lines) > 0 {
-		h["Set-Cookie"] = append(h["Set-Cookie"], lines...)
-		private(h)
+	if !s.sent {
+		s.sent = true
+		s.dress()
 	}
 }
 
-// finish is the last moment of all. What has come since the header was written
-// is parked, and handed over by a later response.
+// finish is the last moment of all, when the handler is through. Somebody
+// outside may yet write the header, and it is right for that. What has come
+// since it was written is parked, and handed over by a later response.
 func (s *session) finish() {
-	s.commit()
-	t, changed := s.cache.Changed()
-	if !changed || s.auth.Log == nil {
-		return
-	}
 	s.mu.Lock()
-	parked := s.set == nil && !t.Same(s.handed)
-	s.mu.Unlock()
-	if parked {
+	defer s.mu.Unlock()
+	s.done = true
+	if !s.sent {
+		s.dress()
+	}
+	if t, changed := s.cache.Changed(); changed && s.set == nil && !t.Same(s.handed) && s.auth.Log != nil {
 		s.auth.log(s.request, slog.LevelDebug, "new tokens are parked for the next request")
+	}
+}
+
+// dress sets the cookies on the header as it is. It may be done again. The
+// caller holds the lock.
+func (s *session) dress() {
+	s.worn = s.lines()
+	s.wear(s.w.Header())
+}
+
+// wear sees to it that nobody else sets cookies of our names, and that a
+// response with ours is for one browser only, whatever the handler said of it.
+func (s *session) wear(h http.Header) {
+	if s.alone && len(s.worn) == 0 {
+		return // what there is, a Handler may have set
+	}
+	s.auth.disown(h)
+	if len(s.worn) > 0 {
+		h["Set-Cookie"] = append(h["Set-Cookie"], s.worn...)
+		private(h)
 	}
 }
 
@@ -151,7 +176,7 @@ func (s *session) lines() []string {
 func (s *session) settled() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.committed
+	return s.sent
 }
 
 // private makes the response one that no cache but the browser's may look at,

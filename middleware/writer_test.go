@@ -10,12 +10,15 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/rebearer/rebearer/authtest"
 	"github.com/rebearer/rebearer/middleware"
 )
 
@@ -378,5 +381,61 @@ func (p *probe) ReadFrom(src io.Reader) (int64, error) {
 func TestAllocOfTheWriter(t *testing.T) {
 	if middleware.WriterAllocs(t) > 1 {
 		t.Error("more than one")
+	}
+}
+
+// Some frameworks answer an error when their middleware has returned. Nothing
+// has been written by then, so that the answer is what it should be.
+func TestAnErrorHandlerOutside(t *testing.T) {
+	w := start(t)
+	var failed *http.Request
+	h := w.auth.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { failed = r }))
+	s := w.serve(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		failed = nil
+		if h.ServeHTTP(rw, r); failed != nil {
+			_, err := w.rest.R(failed.Context()).Get("/users/me")
+			w.auth.Error(rw, failed, err)
+		}
+	}))
+	b := s.browser()
+	w.as.EndSession(b.signedIn("ada").Refresh())
+	w.as.RevokeAccess()
+	if a := b.visit("/"); a.StatusCode != 303 || !a.clearsTokens() || a.Header.Get("Cache-Control") != "private, no-store" {
+		t.Errorf("%d %v", a.StatusCode, a.Header)
+	}
+	b = s.browser()
+	b.signedIn("grace")
+	w.as.RevokeAccess()
+	w.api.Refuse(authtest.Refusal{Always: true})
+	if a := b.visit("/"); a.StatusCode != 502 {
+		t.Errorf("%d %v", a.StatusCode, a.Header)
+	}
+}
+
+// B82: a ReverseProxy adds an upstream's header to a 101 after it has taken the
+// connection. Still nobody but us sets our cookies.
+func TestAnUpgradeThroughAReverseProxy(t *testing.T) {
+	w := start(t)
+	upstream := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		conn, buf, err := http.NewResponseController(rw).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		buf.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n" +
+			"Cache-Control: public\r\nSet-Cookie: refresh=theirs\r\nSet-Cookie: theirs=1\r\n\r\n")
+		buf.Flush()
+	}))
+	defer upstream.Close()
+	u, _ := url.Parse(upstream.URL)
+	base := &http.Transport{}
+	defer base.CloseIdleConnections()
+	b := w.serve(w.auth.Handler(&httputil.ReverseProxy{Transport: base, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }})).browser()
+	b.expired("ada")
+	a := b.do("GET", "/", "", http.Header{"Connection": {"Upgrade"}, "Upgrade": {"echo"}})
+	_, refresh := b.cookies()
+	if a.StatusCode != 101 || !w.as.Alive(refresh) || len(a.Cookies()) != 3 || a.Header.Get("Cache-Control") != "private, no-store" {
+		t.Errorf("%d %v", a.StatusCode, a.Header)
 	}
 }

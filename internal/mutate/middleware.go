@@ -3,17 +3,17 @@ package main
 // The lines of defence of package middleware and of what it stands on.
 var middlewareMutations = []mutation{
 	// the response
-	{behaviours: "B52", file: "middleware/writer.go", old: "\t\ts.commit()\n\t}\n\ts.w.WriteHeader(status)", new: "\t}\n\ts.w.WriteHeader(status)"},
-	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.commit()\n\treturn s.w.Write(p)", new: "\treturn s.w.Write(p)"},
-	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.commit()\n\treturn http.NewResponseController(s.w).Flush()", new: "\treturn http.NewResponseController(s.w).Flush()"},
-	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.commit()\n\treturn http.NewResponseController(s.w).Hijack()", new: "\treturn http.NewResponseController(s.w).Hijack()"},
-	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.commit()\n\tif to, ok", new: "\tif to, ok"},
+	{behaviours: "B52", file: "middleware/writer.go", old: "\t\ts.send()\n\t}\n\ts.w.WriteHeader(status)", new: "\t}\n\ts.w.WriteHeader(status)"},
+	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.send()\n\treturn s.w.Write(p)", new: "\treturn s.w.Write(p)"},
+	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.send()\n\treturn http.NewResponseController(s.w).Flush()", new: "\treturn http.NewResponseController(s.w).Flush()"},
+	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.send()\n\tconn, buf", new: "\tconn, buf"},
+	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.send()\n\tif to, ok", new: "\tif to, ok"},
 	{behaviours: "B52", file: "middleware/writer.go", old: "status >= 200 || status == http.StatusSwitchingProtocols", new: "true"},
 	{behaviours: "B52", file: "middleware/handler.go", old: "defer s.finish()", new: "_ = s.finish"},
 	{behaviours: "B53 B55", file: "middleware/writer.go", old: "if s.cache.CatchUp(s.request.Context()) != nil {", new: "if false {"},
 	{behaviours: "B53 B55", file: "middleware/session.go", old: "if err := s.cache.CatchUp(ctx); err != nil {", new: "if err := ctx.Err(); err != nil {"},
 	{behaviours: "B56", file: "middleware/writer.go", old: "if !changed && !s.tidy || t.IsZero() {", new: "if changed && t.IsZero() {"},
-	{behaviours: "B57 T-H1", file: "middleware/writer.go", old: "lines...)\n\t\tprivate(h)", new: "lines...)"},
+	{behaviours: "B57 T-H1", file: "middleware/writer.go", old: "s.worn...)\n\t\tprivate(h)", new: "s.worn...)"},
 	{behaviours: "B57", file: "middleware/writer.go", old: `"cache-control", "etag",`, new: `"cache-control",`},
 	{behaviours: "B57", file: "middleware/writer.go", old: `"surrogate-control",`, new: ""},
 	{behaviours: "B57", file: "middleware/writer.go", old: `if strings.HasSuffix(lower, "cdn-cache-control") {`, new: never},
@@ -22,6 +22,8 @@ var middlewareMutations = []mutation{
 	{behaviours: "B60", file: "middleware/writer.go", old: "func (s *session) Unwrap() http.ResponseWriter { return s.w }", new: "func (s *session) Unwrap() http.ResponseWriter { return nil }"},
 	{behaviours: "B82", file: "middleware/writer.go", old: "\ts.auth.disown(h)\n", new: ""},
 	{behaviours: "B82", file: "middleware/session.go", old: "r.Header = s.auth.withoutOurs(s.request.Header)", new: ""},
+	{behaviours: "B82", file: "middleware/writer.go", old: "\tif s.hijacked {\n", new: "\tif false {\n"},
+	{behaviours: "B56", file: "middleware/signin.go", old: "if s.alone || s.done {", new: "if s.alone {"},
 	{behaviours: "T-A6", file: "middleware/session.go", old: "\t\tdelete(r.Header, \"Authorization\")\n", new: ""},
 
 	// cookies

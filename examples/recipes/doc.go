@@ -1,0 +1,59 @@
+// Package recipes shows how a middleware.Authenticator sits in the routers that
+// people use, one file for each. Every recipe is a whole handler that compiles,
+// and a test signs in, takes the access token away and looks at what the
+// browser gets.
+//
+// It is a module of its own, so that none of the frameworks becomes a
+// dependency of rebearer's. Copy the file that you need; nothing here is meant to
+// be imported.
+//
+// What all of them have in common: the routes of the Authenticator itself are
+// outside of its Handler, since a logout needs no renewal first; the login page
+// is yours, and ends with auth.SignIn; and every call of the API is made with
+// the context of the request, which carries the tokens.
+package recipes
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/rebearer/rebearer/client"
+)
+
+// whoami asks the API whose tokens the context carries.
+func whoami(ctx context.Context, api *client.Client) (string, error) {
+	var me struct{ User string }
+	_, err := api.R(ctx).SetResult(&me).Get("/users/me")
+	return me.User, err
+}
+
+// me is a page that calls the API before it writes anything: tokens that are
+// renewed meanwhile are set on its own response.
+func me(api *client.Client) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		user, err := whoami(r.Context(), api)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "page of %s", user)
+		return err
+	}
+}
+
+// stream calls the API when its header is gone: tokens that are renewed then are
+// handed over by the next response to this browser.
+func stream(api *client.Client) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		fmt.Fprintln(w, "begin")
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return err
+		}
+		user, err := whoami(r.Context(), api)
+		if err != nil {
+			return err // too late for an answer; auth.Error does what it can
+		}
+		_, err = fmt.Fprintf(w, "%s\nend\n", user)
+		return err
+	}
+}
