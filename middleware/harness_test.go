@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -37,9 +36,6 @@ type world struct {
 	call *http.Client
 	rest *client.Client
 	base *http.Transport
-
-	mu   sync.Mutex
-	logs []string
 }
 
 // option changes what a test starts with.

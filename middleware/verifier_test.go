@@ -445,8 +445,7 @@ func TestClocksThatDiffer(t *testing.T) {
 	} {
 		for _, mode := range []middleware.Mode{middleware.Inline, middleware.Redirect} {
 			t.Run(fmt.Sprint(name, mode), func(t *testing.T) {
-				var w *world
-				w = start(t, func(c *authtest.ASConfig, a *middleware.Authenticator) { c.AccessTTL, a.Mode = row.ttl, mode })
+				w := start(t, func(c *authtest.ASConfig, a *middleware.Authenticator) { c.AccessTTL, a.Mode = row.ttl, mode })
 				skewed := func() map[string]any {
 					now := time.Now().Add(row.skew)
 					return map[string]any{"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(row.ttl).Unix(), "jti": rand.Text()}

@@ -94,7 +94,7 @@ func ending(h http.Handler) (http.Handler, <-chan struct{}) {
 func status(s trace.ReadOnlySpan) string {
 	for _, a := range s.Attributes() {
 		if a.Key == attribute.Key("http.response.status_code") {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""
