@@ -55,10 +55,13 @@ func TestARefreshDuringTheHandlerIsOnItsResponse(t *testing.T) {
 			w.late(r)
 			io.Copy(rw, io.MultiReader(strings.NewReader("x")))
 		}},
-		"returning":        {200, func(w *world, rw http.ResponseWriter, r *http.Request) { w.late(r) }},
-		"304":              {304, func(w *world, rw http.ResponseWriter, r *http.Request) { w.late(r); rw.WriteHeader(304) }},
-		"204":              {204, func(w *world, rw http.ResponseWriter, r *http.Request) { w.late(r); rw.WriteHeader(204) }},
-		"a redirect":       {302, func(w *world, rw http.ResponseWriter, r *http.Request) { w.late(r); http.Redirect(rw, r, "/x", http.StatusFound) }},
+		"returning": {200, func(w *world, rw http.ResponseWriter, r *http.Request) { w.late(r) }},
+		"304":       {304, func(w *world, rw http.ResponseWriter, r *http.Request) { w.late(r); rw.WriteHeader(304) }},
+		"204":       {204, func(w *world, rw http.ResponseWriter, r *http.Request) { w.late(r); rw.WriteHeader(204) }},
+		"a redirect": {302, func(w *world, rw http.ResponseWriter, r *http.Request) {
+			w.late(r)
+			http.Redirect(rw, r, "/x", http.StatusFound)
+		}},
 		"after 103":        {200, func(w *world, rw http.ResponseWriter, r *http.Request) { rw.WriteHeader(103); w.late(r); rw.Write(nil) }},
 		"a failed handler": {500, func(w *world, rw http.ResponseWriter, r *http.Request) { w.late(r); panic("on its way out") }},
 		"ServeContent": {200, func(w *world, rw http.ResponseWriter, r *http.Request) {
