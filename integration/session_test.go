@@ -103,7 +103,7 @@ func (s *session) awaitExpiry() { time.Sleep(time.Until(s.browser.Expiry()) + 50
 // From a real login over expiry after expiry to the day when somebody shows a
 // token that was spent long ago.
 func TestSessionLivesOn(t *testing.T) {
-	each(t, 2*time.Second, func(t *testing.T, as *authServer) {
+	each(t, 4*time.Second, func(t *testing.T, as *authServer) {
 		for _, clientID := range clients {
 			t.Run(methods[clientID], func(t *testing.T) {
 				t.Parallel()
