@@ -38,7 +38,10 @@ func (a *Authenticator) Error(w http.ResponseWriter, r *http.Request, err error)
 	s := sessionOf(r.Context())
 	if s == nil || s.auth != a {
 		s = a.begin(w, r)
-		s.alone, s.cache = true, tokencache.FromContext(r.Context()) // whose refresh failed
+		s.alone = true
+		if c := tokencache.FromContext(r.Context()); c != nil {
+			s.cache = c // whose refresh failed
+		}
 		defer s.finish()
 		w = s
 	}

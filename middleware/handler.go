@@ -25,8 +25,8 @@ import (
 func (a *Authenticator) Handler(next http.Handler) http.Handler {
 	a.must()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s := sessionOf(r.Context()); s != nil && s.auth == a || r.URL.Path == a.refreshURL() {
-			next.ServeHTTP(w, r) // has been done, or is done there
+		if s := sessionOf(r.Context()); s != nil && s.auth == a {
+			next.ServeHTTP(w, r) // has been done
 			return
 		}
 		if excessive(r) {
@@ -45,6 +45,9 @@ func (a *Authenticator) Handler(next http.Handler) http.Handler {
 // if the request has been answered.
 func (s *session) before() *http.Request {
 	r, a := s.request, s.auth
+	if r.URL.Path == a.refreshURL() {
+		return s.with(nobody()) // the RefreshHandler does it
+	}
 	err := s.catchUp(r.Context())
 	if err == nil {
 		switch {

@@ -191,6 +191,30 @@ func TestABoundaryWithoutScripts(t *testing.T) {
 	w.presentations(1)
 }
 
+// Everything may be inside one Handler. The refresh is done once, by whom it was
+// asked of, and what else is at that path sees no tokens.
+func TestRefreshAndLogoutInsideTheHandler(t *testing.T) {
+	w := start(t)
+	mux := http.NewServeMux()
+	mux.Handle("POST /auth/refresh", w.auth.RefreshHandler())
+	mux.Handle("POST /logout", w.auth.LogoutHandler())
+	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(rw, "cookies %q, token %t", r.Header["Cookie"], !tokencache.FromContext(r.Context()).Token().IsZero())
+	})
+	b := w.serve(w.auth.Handler(mux)).browser()
+	b.expired("ada")
+	must(t, b.visit("/auth/refresh"), 200, `cookies [], token false`)
+	w.presentations(0)
+	if a := b.do("POST", "/auth/refresh", "", fetching); a.StatusCode != 204 || !a.setsTokens() {
+		t.Errorf("%d %v", a.StatusCode, a.Header)
+	}
+	w.presentations(1)
+	if a := b.do("POST", "/logout", "", fetching); a.StatusCode != 204 || !a.clearsTokens() {
+		t.Errorf("%d %v", a.StatusCode, a.Header)
+	}
+	w.presentations(1)
+}
+
 // B72, T-F1, T-F2: refresh and logout take POST from this origin, and nothing
 // else touches the authorization server.
 func TestOtherOriginsCannotRefreshOrLogOut(t *testing.T) {
