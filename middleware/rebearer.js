@@ -47,7 +47,7 @@
   // the entry of this tab's history, which outlives a reload and nothing else.
   function times() {
     const was = (history.state && history.state.rebearer) || { n: 0, at: 0 };
-    return performance.timeOrigin - was.at < 3000 ? was.n + 1 : 1;
+    return performance.timeOrigin - was.at < 1000 ? was.n + 1 : 1;
   }
 
   function reload(n) {

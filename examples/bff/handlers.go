@@ -158,9 +158,13 @@ func why(err error) string {
 	return "the API cannot be reached"
 }
 
-// serveComments passes the body on to the API, and the API's answer back.
+// serveComments passes the body on to the API, and the API's answer back. It
+// reads the whole body first. Otherwise the API could have saved a part of one
+// that turns out to be too long, or breaks off; and where the API answers while
+// it still reads, net/http would read away what is left of the body with the first
+// byte that we write (see http.ResponseController.EnableFullDuplex).
 func (b *bff) serveComments(w http.ResponseWriter, r *http.Request) error {
-	body, err := wholeOrDeclared(r)
+	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		refuseBody(w, r)
@@ -169,12 +173,9 @@ func (b *bff) serveComments(w http.ResponseWriter, r *http.Request) error {
 		http.Error(w, "the body broke off", http.StatusBadRequest)
 		return nil
 	}
-	req, err := http.NewRequestWithContext(r.Context(), "POST", b.backend.api+"/comments", body)
+	req, err := http.NewRequestWithContext(r.Context(), "POST", b.backend.api+"/comments", bytes.NewReader(body))
 	if err != nil {
 		return err
-	}
-	if r.ContentLength >= 0 {
-		req.ContentLength = r.ContentLength // else it is that of the buffer
 	}
 	if t := r.Header.Get("Content-Type"); t != "" {
 		req.Header.Set("Content-Type", t)
@@ -198,22 +199,6 @@ func (b *bff) serveComments(w http.ResponseWriter, r *http.Request) error {
 		panic(http.ErrAbortHandler) // rather than half an answer that looks whole
 	}
 	return nil
-}
-
-// wholeOrDeclared returns the body to pass on. One that says how long it is
-// streams: limit has refused what is too long, and net/http sees to the rest.
-// Of one that does not say, nothing may be sent before its end was seen: the
-// API would have saved a part of it by the time that it turns out to be too
-// long. Browsers send no such body.
-func wholeOrDeclared(r *http.Request) (io.Reader, error) {
-	if r.ContentLength == 0 {
-		return http.NoBody, nil
-	}
-	if r.ContentLength > 0 {
-		return r.Body, nil
-	}
-	whole, err := io.ReadAll(r.Body)
-	return bytes.NewReader(whole), err
 }
 
 // servePublic is the same for everybody, and says so to every cache there is.
