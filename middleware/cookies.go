@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -222,14 +223,11 @@ func decode(value string) (token string, ok bool) {
 // withoutOurs returns a copy of the header without our cookies: what a handler
 // passes on, such as a ReverseProxy, must tell nobody the tokens.
 func (a *Authenticator) withoutOurs(h http.Header) http.Header {
-	out := make(http.Header, len(h))
-	for name, values := range h {
-		if name == "Cookie" {
-			if values = a.otherCookies(values); len(values) == 0 {
-				continue
-			}
-		}
-		out[name] = values
+	out := maps.Clone(h)
+	if others := a.otherCookies(h["Cookie"]); len(others) > 0 {
+		out["Cookie"] = others
+	} else {
+		delete(out, "Cookie")
 	}
 	return out
 }

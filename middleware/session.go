@@ -79,8 +79,8 @@ func (s *session) read(r *http.Request) {
 	n := max(len(access), len(refresh))
 	s.tidy = n > 1
 	for i := range n {
-		v := s.auth.examine(r.Context(), at(access, i))
-		t := v.token(at(access, i), at(refresh, i))
+		v := s.auth.examine(r.Context(), at(access, i), at(refresh, i))
+		t := v.pair
 		if i > 0 && !better(t, v, s.shown, s.verdict) {
 			s.others = append(s.others, t)
 			continue
@@ -158,7 +158,7 @@ func (s *session) catchUp(ctx context.Context) error {
 		return err
 	}
 	if t := s.cache.Token(); !t.Same(before) {
-		s.verdict = s.auth.examine(ctx, t.Access())
+		s.verdict = s.auth.examine(ctx, t.Access(), t.Refresh())
 	}
 	return nil
 }
@@ -184,7 +184,7 @@ func (s *session) exchange(ctx context.Context, spent tokencache.Token) error {
 	if err != nil {
 		return err
 	}
-	s.verdict = s.auth.examine(ctx, t.Access())
+	s.verdict = s.auth.examine(ctx, t.Access(), t.Refresh())
 	switch {
 	case errors.Is(s.verdict.err, errUnverified):
 		return s.verdict.err

@@ -20,6 +20,9 @@ type verdict struct {
 	// err is nil if the token may be used, be it within the leeway;
 	// jws.ErrExpired if it was good once; errUnverified if nobody can tell.
 	err error
+	// pair is the Token that the access token was last seen in; it is the same
+	// one with every request, as a rule.
+	pair tokencache.Token
 }
 
 // live reports whether the token has not ended by our own clock.
@@ -27,13 +30,18 @@ func (v verdict) live() bool {
 	return v.err == nil && (v.expiry.IsZero() || time.Now().Before(v.expiry))
 }
 
-// examine verifies an access token, or reads what can be read of it where there
+// examine verifies the access token of a pair, or reads what can be read of it where there
 // is no Verifier.
-func (a *Authenticator) examine(ctx context.Context, access string) verdict {
+func (a *Authenticator) examine(ctx context.Context, access, refresh string) verdict {
 	if access == "" {
-		return verdict{err: jws.ErrInvalid}
+		v := verdict{err: jws.ErrInvalid}
+		v.pair = v.token(access, refresh)
+		return v
 	}
 	if v, ok := a.seen.get(access); ok {
+		if v.pair.Refresh() != refresh {
+			v.pair = v.token(access, refresh)
+		}
 		return v
 	}
 	c := claims.Parse(access)
@@ -42,16 +50,18 @@ func (a *Authenticator) examine(ctx context.Context, access string) verdict {
 		if !v.live() {
 			v.err = jws.ErrExpired
 		}
+		v.pair = v.token(access, refresh)
 		return v
 	}
 	v.claims, v.err = a.Verifier.verify(ctx, access)
+	v.pair = v.token(access, refresh)
 	if v.err == nil {
 		a.seen.put(access, v)
 	}
 	return v
 }
 
-// token returns the Token of a pair. An access token that does not verify is
+// token makes the Token of a pair. An access token that does not verify is
 // left out: nobody may choose whose session a refresh is compared with.
 func (v verdict) token(access, refresh string) tokencache.Token {
 	if v.err != nil && !errors.Is(v.err, jws.ErrExpired) && !errors.Is(v.err, errUnverified) {
