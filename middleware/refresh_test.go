@@ -108,6 +108,23 @@ func TestTwentyCallsOfABoundary(t *testing.T) {
 	w.presentations(1)
 }
 
+// B73: who still shows the old cookies is given what another tab got, and nothing
+// more is presented.
+func TestATabThatIsLate(t *testing.T) {
+	w := start(t)
+	s := w.bounded()
+	first := s.browser()
+	first.expired("ada")
+	late := s.browser2(first)
+	for _, b := range []*browser{first, late} {
+		if a := b.do("POST", "/auth/refresh", "", fetching); a.StatusCode != 204 || !a.setsTokens() {
+			t.Errorf("%d %v", a.StatusCode, a.Header)
+		}
+		must(t, b.visit("/"), 200, "page of ada")
+	}
+	w.presentations(1)
+}
+
 // B74, B81: a refresh cookie that only the refresh endpoint sees.
 func TestARefreshCookieForOnePath(t *testing.T) {
 	w := start(t, with(func(a *middleware.Authenticator) { a.Cookies.RefreshPath = "/auth" }))
