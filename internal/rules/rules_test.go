@@ -60,6 +60,7 @@ var may = map[string][]string{
 	"tokencache":                {"tokencache/reason", "internal"},
 	"tokencache/reason":         {},
 	"tokencache/storetest":      {"tokencache"},
+	"tokencache/redisstore":     {"tokencache"},
 	"transport":                 {"tokencache", "internal"},
 	"transport/clientassertion": {"internal"},
 	"client":                    {"transport", "tokencache"},

@@ -1,0 +1,196 @@
+package redisstore
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/rebearer/rebearer/tokencache"
+	"github.com/redis/go-redis/v9"
+)
+
+// feed is the one subscription of a process. A message says which version was
+// replaced, and by what. Versions are never used again, so that whoever waits
+// for one to be replaced needs no other name for it, and cannot take an old
+// message for a new one.
+type feed struct {
+	sub   *redis.PubSub
+	ended chan struct{}
+
+	mu      sync.Mutex
+	waiting map[string]*watch // by the version that is to be replaced
+	recent  [remembered]string
+	next    int
+	heard   map[string]tokencache.Entry
+	live    bool          // Redis has confirmed the subscription
+	again   chan struct{} // closed when messages may have been missed
+}
+
+// remembered is how many messages are kept for those who are about to wait for
+// them: between a look at an entry and Wait there is a gap.
+const remembered = 64
+
+type watch struct {
+	replaced chan struct{} // closed
+	by       tokencache.Entry
+	waiters  int
+}
+
+// healthy is how long the subscription may be silent before it is tested.
+const healthy = 30 * time.Second
+
+func subscribe(client redis.UniversalClient, channel string) *feed {
+	f := &feed{
+		ended:   make(chan struct{}),
+		waiting: make(map[string]*watch),
+		heard:   make(map[string]tokencache.Entry),
+		again:   make(chan struct{}),
+	}
+	// The context is that of the first connection only.
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	f.sub = client.Subscribe(ctx)
+	go f.run(channel)
+	return f
+}
+
+// run listens until the feed is closed. The client connects again by itself.
+func (f *feed) run(channel string) {
+	defer close(f.ended)
+	f.sub.Subscribe(context.Background(), channel) // what fails is tried again below
+	for m := range f.sub.ChannelWithSubscriptions(redis.WithChannelHealthCheckInterval(healthy)) {
+		switch m := m.(type) {
+		case *redis.Subscription:
+			f.confirm()
+		case *redis.Message:
+			f.deliver(m.Payload)
+		}
+	}
+}
+
+func (f *feed) close() error {
+	err := f.sub.Close()
+	<-f.ended
+	if err == redis.ErrClosed {
+		return nil
+	}
+	return err
+}
+
+// confirm notes a new subscription. What was said before is lost.
+func (f *feed) confirm() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.live = true
+	close(f.again)
+	f.again = make(chan struct{})
+}
+
+func (f *feed) deliver(message string) {
+	if len(message) < versionSize {
+		return // nobody of ours has sent that
+	}
+	old := message[:versionSize]
+	by, err := entryOf(message[versionSize:])
+	if err != nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.heard, f.recent[f.next])
+	f.recent[f.next] = old
+	f.next = (f.next + 1) % remembered
+	f.heard[old] = by
+	if w := f.waiting[old]; w != nil {
+		w.by = by
+		close(w.replaced)
+		delete(f.waiting, old)
+	}
+}
+
+// listen returns what replaced a version, if that was heard already, and else
+// the watch for it.
+func (f *feed) listen(old string) (by tokencache.Entry, heard bool, w *watch) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for e, ok := f.heard[old]; ok; e, ok = f.heard[e.Version] {
+		by, heard = e, true
+	}
+	if heard {
+		return copied(by), true, nil
+	}
+	w = f.waiting[old]
+	if w == nil {
+		w = &watch{replaced: make(chan struct{})}
+		f.waiting[old] = w
+	}
+	w.waiters++
+	return tokencache.Entry{}, false, w
+}
+
+func copied(e tokencache.Entry) tokencache.Entry {
+	if e.Version != "" {
+		e.Value = append([]byte{}, e.Value...)
+	}
+	return e
+}
+
+// leave forgets the watch with its last waiter.
+func (f *feed) leave(old string, w *watch) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.waiters--; w.waiters == 0 && f.waiting[old] == w {
+		delete(f.waiting, old)
+	}
+}
+
+// state returns whether messages can be expected, and what is closed when some
+// may have been missed.
+func (f *feed) state() (live bool, missed <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.live, f.again
+}
+
+// How long Wait trusts in messages before it reads: a message may be lost. It
+// doubles from the first to the last.
+const (
+	unsure   = 10 * time.Millisecond // no subscription yet
+	trusting = 250 * time.Millisecond
+	longest  = time.Second
+)
+
+// Wait implements [tokencache.Store]. While Redis cannot be reached it waits on.
+func (s *Store) Wait(ctx context.Context, key, old string) (tokencache.Entry, error) {
+	if err := s.open(); err != nil {
+		return tokencache.Entry{}, err
+	}
+	live, missed := s.feed.state() // before listening, or a new subscription could be overlooked
+	by, heard, w := s.feed.listen(old)
+	if heard {
+		return by, ctx.Err()
+	}
+	defer s.feed.leave(old, w)
+	pause := unsure
+	if live && old != "" { // nobody says that something has appeared
+		pause = trusting
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		select {
+		case <-w.replaced:
+			return copied(w.by), nil
+		case <-ctx.Done():
+			return tokencache.Entry{}, ctx.Err()
+		case <-missed:
+			_, missed = s.feed.state()
+		case <-timer.C:
+			pause = min(2*pause, longest)
+			timer.Reset(pause)
+		}
+		if e, err := s.Load(ctx, key); err == nil && e.Version != old {
+			return e, nil
+		}
+	}
+}
