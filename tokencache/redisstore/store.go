@@ -41,6 +41,7 @@ type Store struct {
 	once    sync.Once
 	feed    *feed
 	invalid error
+	owned   io.Closer // the Client, if Open made it
 }
 
 // versionSize is the length of a version: 12 random bytes in base64. A stored
@@ -96,13 +97,21 @@ func check(client redis.UniversalClient) error {
 }
 
 // Close ends the subscription. Whoever still waits is served by reading; a Store
-// that was not used yet never will be.
+// that was not used yet never will be. Call it after [tokencache.Coordinator.Wait].
 func (s *Store) Close() error {
 	s.once.Do(func() { s.invalid = errClosed })
-	if s.feed == nil {
-		return nil
+	var err error
+	if s.feed != nil {
+		err = s.feed.close()
 	}
-	return s.feed.close()
+	if s.owned == nil {
+		return err
+	}
+	closed := s.owned.Close()
+	if closed == redis.ErrClosed { // by an earlier Close
+		closed = nil
+	}
+	return errors.Join(err, closed)
 }
 
 // Format prints no field: the options of a Client hold a password.
