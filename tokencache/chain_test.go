@@ -133,6 +133,7 @@ func TestAFollowerWhoseTokenIsTheAnswerGetsTheNext(t *testing.T) {
 			got, err := c.Refresh(t.Context(), one(spent))
 			is(t, want, got, err)
 		})
+		c.Wait(t.Context())
 		server.saw(t, 2)
 	})
 }
@@ -245,6 +246,7 @@ func TestHowFarOneCallFollowsAChain(t *testing.T) {
 		server, store := &as{}, newWire(&tokencache.MemoryStore{})
 		c := &tokencache.Coordinator{Refresher: server, Store: store, Realm: "r"}
 		grow(t, c, 40)
+		time.Sleep(time.Second) // until then what was exchanged here is not read again
 		var loads atomic.Int32
 		store.on(func(_ context.Context, op string, when moment) error {
 			if op == "load" && when == before {
@@ -355,7 +357,7 @@ func TestAShortHoldCostsNoSecondPresentation(t *testing.T) {
 	})
 }
 
-// Invariant 1: between the publication of a link and the note that it was born,
+// Invariant 1: between the publication of a link and the note that it was issued,
 // it may have been exchanged itself.
 func TestABirthThatIsNotedLateHidesNoSuccessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

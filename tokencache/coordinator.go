@@ -239,7 +239,7 @@ func (c *Coordinator) isDoomed(access string) bool {
 
 // slot takes one of the MaxInFlight places.
 func (c *Coordinator) slot() (release func(), err *Error) {
-	c.once.Do(func() { c.slots = make(chan struct{}, max(1, or(c.MaxInFlight, 64))) })
+	c.vacant()
 	release = func() { <-c.slots }
 	select {
 	case c.slots <- struct{}{}:
@@ -254,6 +254,12 @@ func (c *Coordinator) slot() (release func(), err *Error) {
 	case <-timer.C:
 		return nil, &Error{Reason: reason.Overloaded, RetryAfter: c.cooldown(), Unsent: true}
 	}
+}
+
+// vacant reports whether one is free.
+func (c *Coordinator) vacant() bool {
+	c.once.Do(func() { c.slots = make(chan struct{}, max(1, or(c.MaxInFlight, 64))) })
+	return len(c.slots) < cap(c.slots)
 }
 
 // maxPause caps what an authorization server can ask for with Retry-After.

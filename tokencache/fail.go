@@ -28,7 +28,9 @@ func (l *leader) fail(ctx context.Context, e *Error, began time.Time) (Token, bo
 		mine.state = over
 	}
 	now, err := l.put(ctx, mine, time.Now().Add(l.lease()), func(r record) bool {
-		return r.state == over || l.succeeded(r) || r.state == held && r.nonce != l.nonce
+		// Nor is somebody else's word that the session has ended.
+		others := r.nonce != l.nonce && (r.state == held || r.ends())
+		return r.state == over || l.succeeded(r) || others
 	})
 	l.learn(l.at, now)
 	switch {
@@ -56,7 +58,6 @@ func (l *leader) verdict(e *Error) payload {
 		Tries:      tries,
 		Timeout:    l.rival().Milliseconds(),
 		Token:      l.from.Token,
-		Prev:       l.from.Prev,
 	}
 }
 
@@ -85,6 +86,10 @@ func (l *leader) elsewhere(ctx context.Context, began time.Time) (found bool, er
 		}
 		if l.succeeded(r) || r.state == over {
 			return true, nil
+		}
+		if !l.holds(e) && !l.stolen { // the lease was lost, and nobody has noticed
+			l.stolen = true
+			deadline = began.Add(l.rival())
 		}
 		rest := time.Until(deadline)
 		if rest <= 0 {

@@ -10,31 +10,37 @@ import (
 )
 
 // lead takes the entry of a refresh token, presents the token and publishes
-// what came of it. again means that somebody else was faster.
-func (x *exchange) lead(ctx context.Context, k keys, at Token, v view) (next Token, again bool, err error) {
+// what came of it. again means that somebody else was faster; found is what
+// there is then, if that is known.
+func (x *exchange) lead(ctx context.Context, k keys, at Token, v view) (next Token, found *Entry, again bool, err error) {
 	release, full := x.slot()
 	if full != nil {
-		return Token{}, false, full
+		return Token{}, nil, false, full
 	}
 	defer release()
 	if wait := x.pausing(); wait != nil {
-		return Token{}, false, wait
+		return Token{}, nil, false, wait
 	}
 	l := &leader{exchange: x, keys: k, at: at, from: v.record, stolen: v.stolen, nonce: newNonce()}
-	switch ok, slow, err := l.take(ctx, v.Version); {
+	switch now, ok, slow, err := l.take(ctx, v.Version); {
 	case slow:
-		return l.fail(ctx, &Error{Reason: reason.Store, Unsent: true, Err: errSlow}, time.Now())
-	case !ok || err != nil:
-		return Token{}, err == nil, err
+		next, again, err = l.fail(ctx, &Error{Reason: reason.Store, Unsent: true, Err: errSlow}, time.Now())
+		return next, nil, again, err
+	case err != nil:
+		return Token{}, nil, false, err
+	case !ok:
+		return Token{}, &now, true, nil
 	}
 	stop := l.renew(ctx)
 	began := time.Now()
 	got, failure := x.call(at)
 	stop()
 	if failure != nil {
-		return l.fail(ctx, failure, began)
+		next, again, err = l.fail(ctx, failure, began)
+	} else {
+		next, again, err = l.publish(ctx, got, began)
 	}
-	return l.publish(ctx, got, began)
+	return next, nil, again, err
 }
 
 // leader is the holder of one entry.
@@ -57,7 +63,7 @@ func (l *leader) risky() bool { return l.stolen || l.from.Unanswered }
 func (l *leader) holding() record {
 	return record{state: held, nonce: l.nonce, payload: payload{
 		Unanswered: l.risky(), Tries: l.from.Tries, Timeout: l.patience().Milliseconds(),
-		Token: l.from.Token, Prev: l.from.Prev,
+		Token: l.from.Token,
 	}}
 }
 
@@ -66,29 +72,36 @@ var errSlow = errors.New("the Store takes longer than half a lease")
 // take makes the entry ours. The presentation may begin only with half a lease
 // left, or another replica might take us for dead before it has begun: if that
 // is not to be had, the entry is ours and slow is true.
-func (l *leader) take(ctx context.Context, version string) (ok, slow bool, err error) {
+func (l *leader) take(ctx context.Context, version string) (now Entry, ok, slow bool, err error) {
 	for range 3 {
 		began := time.Now()
-		now, ok, err := l.swap(ctx, l.keys, version, l.holding())
+		now, ok, err = l.attempt(ctx, version)
 		if err != nil {
 			// The outcome is unknown. If the entry is as it was, then it
 			// cannot be written, and trying again would be a loop.
 			var unread error
 			now, unread = l.load(ctx, l.id)
 			if ok = l.holds(now); unread != nil || !ok && now.Version == version {
-				return false, false, err
+				return now, false, false, err
 			}
 		}
 		if !ok {
-			return false, false, nil
+			return now, false, false, nil
 		}
 		version = now.Version
 		l.wrote(version, began)
 		if !l.shared || time.Since(began) < l.lease()/2 {
-			return true, false, nil
+			return now, true, false, nil
 		}
 	}
-	return true, true, nil
+	return now, true, true, nil
+}
+
+// attempt bounds one write by what is of use.
+func (l *leader) attempt(ctx context.Context, version string) (Entry, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.lease()/2)
+	defer cancel()
+	return l.swap(ctx, l.keys, version, l.holding())
 }
 
 // holds reports whether the entry is ours.
@@ -181,9 +194,8 @@ func (l *leader) publish(ctx context.Context, got Token, began time.Time) (Token
 	case now.nonce != l.nonce:
 		return Token{}, true, nil // somebody else's presentation worked, too
 	}
-	if ended := l.beget(ctx, got); ended != nil {
-		return Token{}, false, ended // and Revoke has found got, and revokes it
-	}
+	l.saw(l.keys, mine)
+	l.beget(ctx, got)
 	if got.Access() == l.at.Access() {
 		l.rest(got) // the next exchange would bring the same again
 	}
@@ -236,40 +248,33 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 // beget notes that a refresh token was issued to us, and which entry led to it.
 // If the browser shows it one day, it has received it, and the older entry has
 // served its time. Here the browser has shown at, so that goes for at itself.
-// An error means that the session was ended meanwhile.
-func (l *leader) beget(ctx context.Context, got Token) error {
-	if l.shown && l.from.Prev != "" && l.at.Same(l.spent) {
-		l.receive(ctx, l.from.Prev)
+func (l *leader) beget(ctx context.Context, got Token) {
+	if l.shown && l.at.Same(l.spent) {
+		l.aside(func() { l.receive(ctx) })
 	}
-	if got.Refresh() == l.at.Refresh() {
-		return nil
+	if got.Refresh() != l.at.Refresh() {
+		k := derive(l.Realm, got.Refresh()).birth()
+		l.swap(ctx, k, "", record{state: born, nonce: l.nonce, payload: payload{Prev: l.id}})
 	}
-	k := derive(l.Realm, got.Refresh())
-	mine := record{state: born, nonce: l.nonce, payload: payload{Prev: l.id}}
-	now, ok, err := l.swap(ctx, k, "", mine)
-	if ok || err != nil {
-		return nil
-	}
-	switch r, _ := k.open(now); {
-	case r.state == over:
-		l.learn(got, r)
-		return r.Failure.err(0)
-	case r.state.exchanged() && string(r.Token.Refresh) == l.at.Refresh():
-		// The server had issued this token before, and has done so again:
-		// what it was exchanged for then is what was spent now.
-		l.swap(ctx, k, now.Version, mine)
-	}
-	return nil
 }
 
-// receive cuts the life of an entry whose successor has arrived to Grace.
-func (l *leader) receive(ctx context.Context, id string) {
-	ctx, cancel := context.WithTimeout(ctx, l.lease())
-	defer cancel()
-	e, err := l.store.Load(ctx, id)
-	if err == nil && stateOf(e.Value) == done {
-		l.remember(id, e.Value)
-		l.store.Swap(ctx, id, e.Version, asReceived(e.Value), l.grace())
+// receive cuts the life of the entry whose successor has arrived to Grace.
+func (l *leader) receive(ctx context.Context) {
+	k := l.birth()
+	note, err := l.load(ctx, k.id)
+	if err != nil {
+		return
+	}
+	r, err := k.open(note)
+	if err != nil || r.Prev == "" {
+		return
+	}
+	if e, err := l.load(ctx, r.Prev); err == nil && stateOf(e.Value) == done {
+		l.remember(r.Prev, e.Value)
+		ctx, cancel := context.WithTimeout(ctx, l.lease())
+		defer cancel()
+		l.store.Swap(ctx, r.Prev, e.Version, asReceived(e.Value), l.grace())
+		l.store.Swap(ctx, k.id, note.Version, nil, 0)
 	}
 }
 
@@ -278,10 +283,14 @@ func (l *leader) discard(t Token) {
 	if l.Revoker == nil {
 		return
 	}
-	c := l.Coordinator
+	l.aside(func() { l.revokeAtServer(t) })
+}
+
+// aside runs f, for which nobody waits but [Coordinator.Wait].
+func (c *Coordinator) aside(f func()) {
 	c.work.add()
 	go func() {
 		defer c.work.done()
-		<-guard(func() error { return c.revokeAtServer(t) }, func(why error) error { return why })
+		<-guard(func() error { f(); return nil }, func(why error) error { return why })
 	}()
 }

@@ -34,7 +34,7 @@ type state byte
 
 const (
 	absent   state = 0   // nothing is known: never presented here, or long ago
-	born     state = 'b' // it was issued to us and has not been presented
+	born     state = 'b' // it was issued to us; an entry beside the others, see birth
 	held     state = 'h' // somebody presents it
 	done     state = 'd' // it was exchanged; the payload is its successor
 	received state = 'r' // the same, and the browser has shown the successor
@@ -73,6 +73,11 @@ func derive(realm, refresh string) keys {
 	return keys{id: hex.EncodeToString(expand("id")), aead: aead}
 }
 
+// birth returns the keys of the note that the refresh token was issued to us. It
+// is an entry of its own, so that whoever takes the token's first one needs no
+// look before.
+func (k keys) birth() keys { return keys{id: k.id + " birth", aead: k.aead} }
+
 // record is a decoded value.
 type record struct {
 	state state
@@ -97,7 +102,7 @@ type payload struct {
 	// Timeout is how long a holder may take, in milliseconds: this one (held),
 	// or one that was given up and may yet succeed (failed).
 	Timeout int64 `json:"timeout,omitempty"`
-	// Prev is the key of the entry that led here (born, held, failed).
+	// Prev is the key of the entry that led here (born).
 	Prev string `json:"prev,omitempty"`
 }
 

@@ -67,12 +67,12 @@ func (c *Coordinator) finish(ctx context.Context, t Token, f func() error) error
 func (c *Coordinator) revoke(t Token, why reason.Reason) error {
 	x := c.begin(claim{spent: t})
 	ctx := reentry.Mark(context.Background())
-	newest, storeErr := x.bury(ctx, t, why)
+	newest, flying, storeErr := x.bury(ctx, t, why)
 	err := c.revokeAtServer(newest)
 	if storeErr != nil {
 		return storeErr
 	}
-	if err == nil && c.Revoker != nil && newest.Same(t) {
+	if err == nil && c.Revoker != nil && newest.Same(t) && !flying {
 		x.shorten(ctx, t)
 	}
 	c.log(slog.LevelInfo, "session ended", "reason", string(why))
@@ -85,34 +85,37 @@ const persistence = 5 * time.Second
 // bury marks every link of the chain as over, from t on, and returns the
 // newest. An exchange in flight meets the mark when it publishes, and revokes
 // what it got.
-func (x *exchange) bury(ctx context.Context, t Token, why reason.Reason) (newest Token, err error) {
+func (x *exchange) bury(ctx context.Context, t Token, why reason.Reason) (newest Token, flying bool, err error) {
 	seen := map[string]bool{}
 	for t.Refresh() != "" && !seen[t.Refresh()] {
 		seen[t.Refresh()] = true
 		k := derive(x.Realm, t.Refresh())
-		next, err := x.mark(ctx, k, why)
+		was, err := x.mark(ctx, k, why)
 		if err != nil {
-			return t, err
+			return t, false, err
 		}
+		x.forget(k)
+		next := was.Token.token()
+		flying = was.state == held || was.state == over // which may have met one
 		x.traces.ended(t)
 		if next.IsZero() {
 			break
 		}
 		t = next
 	}
-	return t, nil
+	return t, flying, nil
 }
 
-// mark writes over under k and returns the successor that is known there. The
-// tomb keeps it: if the next link cannot be marked now, a second Revoke must
-// find it.
-func (x *exchange) mark(ctx context.Context, k keys, why reason.Reason) (next Token, err error) {
+// mark writes over under k and returns what was there. The tomb keeps the
+// successor that is known there: if the next link cannot be marked now, a second
+// Revoke must find it.
+func (x *exchange) mark(ctx context.Context, k keys, why reason.Reason) (was record, err error) {
 	began := time.Now()
 	kept, unstored := x.kept(ctx, k, Token{})
 	for {
 		e, err := x.load(ctx, k.id)
 		if err == nil {
-			was, _ := k.open(e) // the end wins over what cannot be read, too
+			was, _ = k.open(e) // the end wins over what cannot be read, too
 			if unstored {
 				was.Token = kept.Token
 			}
@@ -125,12 +128,12 @@ func (x *exchange) mark(ctx context.Context, k keys, why reason.Reason) (next To
 			}
 			if ok {
 				x.local.Swap(ctx, k.id, kept.Version, nil, 0)
-				return was.Token.token(), nil
+				return was, nil
 			}
 		}
 		if err != nil {
 			if time.Since(began) > persistence {
-				return Token{}, err
+				return record{}, err
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -167,8 +170,9 @@ func (c *Coordinator) descends(old, t Token) (bool, error) {
 }
 
 // shorten lets a tomb end soon that stands alone, once the server has confirmed
-// the end: it has only to be met by what is in flight now. Tombs are not
-// evicted, and anybody may log out with a token of his invention.
+// the end and nobody was presenting the token: an exchange that stands still may
+// come long after. Tombs are not evicted, and anybody may log out with a token of
+// his invention.
 func (x *exchange) shorten(ctx context.Context, t Token) {
 	k := derive(x.Realm, t.Refresh())
 	e, err := x.load(ctx, k.id)

@@ -23,8 +23,8 @@ func TestAStoreThatFailsBeforeThePresentation(t *testing.T) {
 	}{
 		"down":                            {down, reason.Store, 0},
 		"full, or read-only":              {readOnly, reason.Store, 0},
-		"hanging":                         {hung, reason.Store, 3 * time.Second},
-		"hanging when it should write":    {during("swap held", hung), reason.Store, 6 * time.Second},
+		"hanging":                         {hung, reason.Store, 4500 * time.Millisecond},
+		"hanging when it should write":    {during("swap held", hung), reason.Store, 1500 * time.Millisecond},
 		"slow":                            {slow(time.Second), "", 5 * time.Second},
 		"too slow for the lease":          {slow(2 * time.Second), reason.Store, 14 * time.Second},
 		"one that does but never answers": {mute, "", time.Minute},
@@ -167,6 +167,11 @@ type foreign struct{ tokencache.Store }
 
 func (s foreign) Load(ctx context.Context, key string) (tokencache.Entry, error) {
 	return tokencache.Entry{Value: []byte("\x02 who knows what this is"), Version: "1"}, nil
+}
+
+func (s foreign) Swap(ctx context.Context, key, _ string, _ []byte, _ time.Duration) (tokencache.Entry, bool, error) {
+	e, err := s.Load(ctx, key)
+	return e, false, err
 }
 
 // B32, B51

@@ -1,0 +1,57 @@
+package tokencache
+
+import (
+	"context"
+	"time"
+)
+
+// What this process has just seen come of a refresh token, by its own doing or
+// while it waited, it does not ask the Store for again: the calls of a page, and
+// its tabs, fail one after the other within a moment. A logout by another
+// replica may be missed for that long; [Cache.CatchUp] does not rest on it.
+const moment = time.Second
+
+func seenKey(id string) string { return "seen " + id }
+
+// saw notes a successor. A value in memory begins with a zero, which is no
+// format, so that it is evicted first.
+func (x *exchange) saw(k keys, r record) {
+	if !x.shared || !r.state.exchanged() {
+		return
+	}
+	ctx, key := context.Background(), seenKey(k.id)
+	was, _ := x.local.Load(ctx, key)
+	x.local.Swap(ctx, key, was.Version, append([]byte{0}, k.seal(r)...), moment)
+}
+
+// seen returns what was seen, if it answers.
+func (x *exchange) seen(ctx context.Context, k keys) (view, bool) {
+	e, _ := x.local.Load(ctx, seenKey(k.id))
+	if len(e.Value) == 0 {
+		return view{}, false
+	}
+	r, err := k.open(Entry{Value: e.Value[1:], Version: e.Version})
+	if err != nil || !r.Token.token().replaces(x.spent) {
+		return view{}, false
+	}
+	return view{record: r, fresh: true}, true
+}
+
+// forget ends that, with the session.
+func (x *exchange) forget(k keys) {
+	ctx, key := context.Background(), seenKey(k.id)
+	was, _ := x.local.Load(ctx, key)
+	x.local.Swap(ctx, key, was.Version, nil, 0)
+}
+
+// hopeful reports whether a refresh token should be taken without a look at what
+// became of it. It must be one that would be presented, and at once: a slot is
+// free, nobody asked for a pause, and nothing is remembered of it here. A Store
+// in this process is looked at for nothing.
+func (x *exchange) hopeful(ctx context.Context, k keys) bool {
+	if !x.shared || x.newest.replaces(x.spent) || x.pausing() != nil || !x.vacant() {
+		return false
+	}
+	_, past := x.recall(k.id, x.since)
+	return !past && !x.resting(ctx, k)
+}

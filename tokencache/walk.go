@@ -1,0 +1,170 @@
+package tokencache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// maxLinks bounds how far a chain is followed in one call. A browser further
+// behind is handed the link that was reached and goes on from there. Links of
+// the past do not count: nobody could go on from there.
+const maxLinks = 16
+
+// walk follows the chain to its end.
+func (x *exchange) walk(ctx context.Context) outcome {
+	at, links, seen := x.spent, 0, map[string]bool{}
+	var found *Entry // what is under at's key, if that is known
+	for {
+		seen[at.Refresh()] = true
+		k := derive(x.Realm, at.Refresh())
+		v, err := x.settled(ctx, k, at, found)
+		found = nil
+		if err != nil {
+			return outcome{err: err}
+		}
+		x.learn(at, v.record)
+		next := v.Token.token()
+		switch {
+		case v.past && !seen[next.Refresh()]:
+			at = next // what it leads to may have been cut, too: no browser must be given that
+			continue
+		case v.state == over:
+			return outcome{err: v.Failure.err(0)}
+		case v.state.exchanged() && next.Refresh() != at.Refresh():
+			if x.newest = next; v.fresh && next.replaces(x.spent) {
+				return outcome{}
+			}
+			if links++; seen[next.Refresh()] || links > maxLinks {
+				return x.end() // no loop, even if a token was issued twice
+			}
+			at = next
+			continue
+		case v.Token != nil: // this authorization server does not rotate
+			x.newest, at = next, next
+		}
+		if x.newest.replaces(x.spent) {
+			return outcome{}
+		}
+		if v.state == failed {
+			if rest := v.Failure.cooling(time.Now()); rest > 0 || v.Failure.Reason.Ends() {
+				return outcome{err: v.Failure.err(rest)}
+			}
+		}
+		if x.resting(ctx, k) {
+			return outcome{err: &Error{Reason: reason.Rejected, RetryAfter: x.cooldown(), Unsent: true}}
+		}
+		var again bool
+		if next, found, again, err = x.lead(ctx, k, at, v); again {
+			continue
+		}
+		if err == nil {
+			x.newest = next
+		}
+		return outcome{err: err, presented: true}
+	}
+}
+
+// end is what a chain without an end comes to.
+func (x *exchange) end() outcome {
+	if x.newest.replaces(x.spent) {
+		return outcome{}
+	}
+	return outcome{err: &Error{Reason: reason.Store, Err: errors.New("the chain of successors goes on"), Unsent: true}}
+}
+
+// view is what is known of one refresh token.
+type view struct {
+	record
+	Entry
+	stolen bool // its holder did not renew for a whole lease
+	past   bool // it was cut, and is remembered here; see recall
+	fresh  bool // it was exchanged just now: nobody has presented its successor
+}
+
+// settled returns what is under k, once nobody is presenting it any more. A
+// holder whose version stays the same for one lease on our own clock is gone:
+// no clock is compared between machines.
+//
+// An entry that was found is not read again. If none was, and the token may be
+// presented at once, nothing is read either: most often nothing is there, and
+// taking it tells.
+func (x *exchange) settled(ctx context.Context, k keys, at Token, found *Entry) (view, error) {
+	var e Entry
+	var err error
+	switch {
+	case found != nil:
+		e = *found
+	default:
+		if v, ok := x.kept(ctx, k, at); ok {
+			return x.deliver(ctx, k, v), nil
+		}
+		if v, ok := x.seen(ctx, k); ok {
+			return v, nil
+		}
+		if x.hopeful(ctx, k) {
+			return view{}, nil
+		}
+		e, err = x.load(ctx, k.id)
+	}
+	for waited := false; ; waited = true {
+		if err != nil {
+			return view{}, err
+		}
+		r, err2 := k.open(e)
+		if err2 != nil {
+			return view{}, &Error{Reason: reason.StoreFormat, Err: err2, Unsent: true}
+		}
+		if r.state != held {
+			if waited {
+				x.saw(k, r)
+			}
+			return x.recalled(k, view{record: r, Entry: e, fresh: waited}), nil
+		}
+		now, err2 := x.await(ctx, k.id, e.Version)
+		switch {
+		case err2 != nil:
+			return view{}, err2
+		case now.Version == e.Version && x.shared:
+			return view{record: r, Entry: e, stolen: true}, nil
+		}
+		e = now
+	}
+}
+
+// await returns the entry once it differs from old, or as it is after a whole
+// lease. Without a shared Store the holder is a goroutine of this process,
+// which always ends.
+func (x *exchange) await(ctx context.Context, id, old string) (Entry, error) {
+	if !x.shared {
+		return x.store.Wait(ctx, id, old)
+	}
+	return x.wait(ctx, id, old, x.lease())
+}
+
+// pace keeps a Store whose Wait returns early each time from being asked in a
+// tight loop.
+const pace = 10 * time.Millisecond
+
+// wait returns the entry once it differs from old, or as it is after d.
+func (x *exchange) wait(ctx context.Context, id, old string, d time.Duration) (Entry, error) {
+	wctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	for {
+		now, err := x.store.Wait(wctx, id, old)
+		switch {
+		case wctx.Err() != nil:
+			return x.load(ctx, id)
+		case err != nil:
+			return Entry{}, storeError(err)
+		case now.Version != old:
+			return now, nil
+		}
+		select {
+		case <-time.After(pace):
+		case <-wctx.Done():
+		}
+	}
+}
