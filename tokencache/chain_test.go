@@ -20,6 +20,7 @@ func grow(t *testing.T, c *tokencache.Coordinator, n int) {
 			t.Fatal(err)
 		}
 	}
+	c.Wait(t.Context())
 }
 
 // B27

@@ -220,28 +220,33 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 	version, _ := l.last()
 	pause := 20 * time.Millisecond
 	for {
-		now, ok, err := l.swap(ctx, l.keys, version, mine)
+		now, ok, failed := l.swap(ctx, l.keys, version, mine)
 		if ok {
 			return mine, nil
 		}
-		if err != nil { // the outcome is unknown
-			if time.Now().After(until) {
-				return record{}, storeError(err)
-			}
-			time.Sleep(pause)
-			pause = min(2*pause, time.Second)
-			if now, err = l.load(ctx, l.id); err != nil {
-				continue
-			}
+		var unread error
+		if failed != nil { // the outcome is unknown
+			now, unread = l.load(ctx, l.id)
 		}
-		r, bad := l.open(now)
-		switch {
-		case bad != nil:
-			return record{}, &Error{Reason: reason.StoreFormat, Err: bad}
-		case r.state == mine.state && r.nonce == l.nonce, final(r):
-			return r, nil
+		if unread == nil {
+			switch r, bad := l.open(now); {
+			case bad != nil:
+				return record{}, &Error{Reason: reason.StoreFormat, Err: bad}
+			case r.state == mine.state && r.nonce == l.nonce, final(r):
+				return r, nil
+			}
+			version = now.Version
 		}
-		version = now.Version
+		if failed == nil {
+			continue
+		}
+		// Not before it has looked: whoever stood still for long must hear of a
+		// logout.
+		if time.Now().After(until) {
+			return record{}, storeError(failed)
+		}
+		time.Sleep(pause)
+		pause = min(2*pause, time.Second)
 	}
 }
 

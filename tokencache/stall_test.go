@@ -1,0 +1,113 @@
+package tokencache_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// What the model in docs/model has found is kept here.
+
+// B33, B47: a holder that was cut off, and whose refusal comes with the network,
+// has not noticed that somebody else presented the token meanwhile, either.
+func TestARefusalIsNoProofForWhoHasLostTheEntryUnnoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{}
+		a, b, wire := replicas(server)
+		server.next(func(as *as, _ context.Context, _ tokencache.Token) (tokencache.Token, error) {
+			wire.on(down)
+			time.Sleep(5 * time.Second)
+			wire.on(nil) // no renewal comes between this and the refusal
+			return tokencache.Token{}, invalidGrant()
+		}, func(as *as, ctx context.Context, spent tokencache.Token) (tokencache.Token, error) {
+			as.exchange(ctx, spent)
+			return tokencache.Token{}, &tokencache.Error{Reason: reason.Network}
+		})
+		go func() {
+			time.Sleep(time.Millisecond)
+			_, err := b.Refresh(t.Context(), alice)
+			because(t, reason.Network, err)
+		}()
+		_, err := a.Refresh(t.Context(), alice)
+		because(t, reason.Ambiguous, err)
+		b.Wait(t.Context())
+	})
+}
+
+// B33, T-D12: the Store has lost the note of the exchange in flight.
+func TestARefusalIsNoProofIfTheEntryHasVanished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{}
+		a, _, wire := replicas(server)
+		server.next(func(*as, context.Context, tokencache.Token) (tokencache.Token, error) {
+			wire.mu.Lock()
+			wire.Store = &tokencache.MemoryStore{}
+			wire.mu.Unlock()
+			return tokencache.Token{}, invalidGrant()
+		})
+		_, err := a.Refresh(t.Context(), alice)
+		because(t, reason.Ambiguous, err)
+	})
+}
+
+// B37: a failure that will pass does not overwrite the end of a session that
+// somebody else has proved.
+func TestATransientFailureOverwritesNoEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{}
+		server.end("alice")
+		a, b, wire := replicas(server)
+		server.next(func(*as, context.Context, tokencache.Token) (tokencache.Token, error) {
+			wire.on(down)
+			time.Sleep(20 * time.Second)
+			return tokencache.Token{}, unavailable()
+		})
+		a.Timeout = 30 * time.Second
+		go func() {
+			time.Sleep(time.Millisecond)
+			b.Refresh(t.Context(), alice) // takes over, and is refused
+			wire.on(nil)
+		}()
+		a.Refresh(t.Context(), alice)
+		n := server.presentations()
+		time.Sleep(time.Minute)
+		_, err := b.Refresh(t.Context(), alice)
+		because(t, reason.Ambiguous, err)
+		if server.presentations() != n {
+			t.Error("the session that had ended was presented again")
+		}
+	})
+}
+
+// B31, T-D6: the exchange in flight at a logout stands still for as long as one
+// likes.
+func TestALogoutOutlivesAnExchangeThatStandsStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{}
+		a, b, wire := replicas(server)
+		b.Revoker = server
+		awake := make(chan struct{})
+		wire.on(during("swap done", until(awake)))
+		told := make(chan error)
+		go func() {
+			_, err := a.Refresh(t.Context(), alice)
+			told <- err
+		}()
+		synctest.Wait()
+		for range 2 { // somebody clicks twice
+			if err := b.Revoke(t.Context(), alice); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Hour)
+		wire.on(nil)
+		close(awake)
+		because(t, reason.LoggedOut, <-told)
+		_, err := b.Refresh(t.Context(), generation("alice", 0))
+		because(t, reason.LoggedOut, err)
+	})
+}
