@@ -63,8 +63,9 @@ func Run(t *testing.T, open func(t *testing.T) tokencache.Store) {
 type store struct {
 	*testing.T
 	tokencache.Store
-	ctx context.Context
-	key string
+	ctx    context.Context
+	key    string
+	server Server // if it is shared
 }
 
 func (s *store) load(key string) tokencache.Entry {

@@ -60,29 +60,32 @@ var broken = map[string]struct {
 	},
 }
 
+const variable = "STORETEST_BROKEN"
+
 // The suite is run over each of them in a process of its own, since its
 // failures are a test's failures.
 func TestABrokenStoreFails(t *testing.T) {
-	const variable = "STORETEST_BROKEN"
 	if name := os.Getenv(variable); name != "" {
 		storetest.Run(t, func(*testing.T) tokencache.Store { return broken[name].make() })
 		return
 	}
 	for name, store := range broken {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			cmd := exec.Command(os.Args[0], "-test.run=^TestABrokenStoreFails$/^("+strings.Join(store.fails, "|")+")$", "-test.v", "-test.timeout=1m")
-			cmd.Env = append(os.Environ(), variable+"="+name)
-			out, err := cmd.CombinedOutput()
-			if err == nil {
-				t.Fatalf("it passes:\n%s", out)
-			}
-			for _, sentence := range store.fails {
-				if !bytes.Contains(out, []byte("--- FAIL: TestABrokenStoreFails/"+sentence+" ")) {
-					t.Errorf("%s is not noticed:\n%s", strings.ReplaceAll(sentence, "_", " "), out)
-				}
-			}
-		})
+		t.Run(name, func(t *testing.T) { mustFail(t, "TestABrokenStoreFails", name, store.fails) })
+	}
+}
+
+func mustFail(t *testing.T, test, name string, sentences []string) {
+	t.Parallel()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$/^("+strings.Join(sentences, "|")+")$", "-test.v", "-test.timeout=1m")
+	cmd.Env = append(os.Environ(), variable+"="+name)
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Fatalf("it passes:\n%s", out)
+	}
+	for _, sentence := range sentences {
+		if !bytes.Contains(out, []byte("--- FAIL: "+test+"/"+sentence+" ")) {
+			t.Errorf("%s is not noticed:\n%s", strings.ReplaceAll(sentence, "_", " "), out)
+		}
 	}
 }
 
