@@ -29,7 +29,7 @@ type mutation struct {
 	run        string // which of them, as go test -run; if empty, all
 }
 
-var all = slices.Concat(mutations, middlewareMutations)
+var all = slices.Concat(mutations, middlewareMutations, replicaMutations)
 
 func main() {
 	top, err := moduleTop()
@@ -40,7 +40,7 @@ func main() {
 	survived := 0
 	for _, m := range all {
 		if len(os.Args) > 1 && !slices.ContainsFunc(os.Args[1:], func(b string) bool {
-			return slices.Contains(strings.Fields(m.behaviours), b) || m.tests() == b
+			return slices.Contains(strings.Fields(m.behaviours), b) || m.tests() == b || m.file == b
 		}) {
 			continue
 		}

@@ -1,0 +1,38 @@
+package main
+
+// replicaMutations are of what many replicas rest on.
+var replicaMutations = []mutation{
+	// tokencache: what a refresh asks the Store for
+	{behaviours: "B45", file: "tokencache/seen.go", old: "return !past && !x.resting(ctx, k)", new: "return false && past"},
+	{behaviours: "B53 T-D15", file: "tokencache/seen.go", old: "return !past && !x.resting(ctx, k)", new: "return past || !x.resting(ctx, k)"},
+	{behaviours: "B85", file: "tokencache/seen.go", old: " || !x.vacant() {", new: " {"},
+	{behaviours: "B27", file: "tokencache/seen.go", old: " || x.newest.replaces(x.spent) ||", new: " ||"},
+	{behaviours: "B45", file: "tokencache/seen.go", old: "const moment = time.Second", new: "const moment = time.Nanosecond"},
+	{behaviours: "B31", file: "tokencache/seen.go", old: "const moment = time.Second", new: "const moment = 2 * time.Second"},
+	{behaviours: "B15", file: "tokencache/seen.go", old: "if err != nil || !r.Token.token().replaces(x.spent) {", new: "if err != nil {"},
+	{behaviours: "B31", file: "tokencache/revoke.go", old: "\t\tx.forget(k)\n", new: ""},
+	{behaviours: "B45", file: "tokencache/walk.go", old: "v.fresh && next.replaces(x.spent) {", new: "false {"},
+	{behaviours: "B45", file: "tokencache/walk.go", old: "\t\te = *found\n", new: "\t\te, err = x.load(ctx, k.id)\n"},
+
+	// tokencache: what the model has found
+	{behaviours: "B33 B47", file: "tokencache/fail.go", old: "if !l.holds(e) && !l.stolen {", new: never},
+	{behaviours: "B37", file: "tokencache/fail.go", old: "(r.state == held || r.ends())", new: "r.state == held"},
+	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "newest.Same(t) && !flying {", new: "newest.Same(t) {"},
+	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "flying = was.state == held || was.state == over", new: "flying = was.state == held"},
+	{behaviours: "B31 T-D6", file: "tokencache/lead.go", old: "now, unread = l.load(ctx, l.id)\n\t\t}\n\t\tif unread == nil {", new: "now, unread = l.load(ctx, l.id)\n\t\t}\n\t\tif unread == nil && !time.Now().After(until) {"},
+
+	// redisstore
+	{behaviours: "B45", file: "tokencache/redisstore/store.go", old: "if (now and string.sub(now, 1, 16) or '') ~= ARGV[1] then return now end\n", new: ""},
+	{behaviours: "B45", file: "tokencache/redisstore/store.go", old: "redis.call('PUBLISH', ARGV[4], ARGV[1] .. ARGV[2])\n", new: ""},
+	{behaviours: "B51", file: "tokencache/redisstore/store.go", old: "TTL: w.ttl}", new: "TTL: 0 * w.ttl}"},
+	{behaviours: "B51", file: "tokencache/redisstore/store.go", old: "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end", new: "redis.call('SET', KEYS[1], ARGV[2]) end"},
+	{behaviours: "B51", file: "tokencache/redisstore/store.go", old: "return s.prefix() + key }", new: "return key }"},
+	{behaviours: "B48", file: "tokencache/redisstore/store.go", old: "case <-ctx.Done():\n\t\treturn none, ctx.Err()\n", new: "case <-(chan int)(nil):\n\t\treturn none, ctx.Err()\n"},
+	{behaviours: "B48", file: "tokencache/redisstore/store.go", old: "if int(n) >= s.WaitReplicas {", new: "if n >= 0 {"},
+	{behaviours: "B46", file: "tokencache/redisstore/store.go", old: "return outcome{blob, blob == w.blob && blob != \"\"}", new: "return outcome{blob, false}"},
+	{behaviours: "T-D13", file: "tokencache/redisstore/store.go", old: "o.ReadOnly || o.RouteByLatency || o.RouteRandomly", new: "false && o.ReadOnly"},
+	{behaviours: "B45", file: "tokencache/redisstore/feed.go", old: "e, ok = f.heard[e.Version] {", new: "ok = false {"},
+	{behaviours: "B45", file: "tokencache/redisstore/feed.go", old: "by, heard = e, true", new: "by = e"},
+	{behaviours: "B48", file: "tokencache/redisstore/feed.go", old: "\t\tcase <-timer.C:\n", new: "\t\tcase <-(chan int)(nil):\n"},
+	{behaviours: "B48", file: "tokencache/redisstore/feed.go", old: "\tclose(f.again)\n", new: ""},
+}
