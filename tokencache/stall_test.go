@@ -61,24 +61,24 @@ func TestATransientFailureOverwritesNoEnd(t *testing.T) {
 		server := &as{}
 		server.end("alice")
 		a, b, wire := replicas(server)
-		server.next(func(*as, context.Context, tokencache.Token) (tokencache.Token, error) {
-			wire.on(down)
-			time.Sleep(20 * time.Second)
-			return tokencache.Token{}, unavailable()
-		})
-		a.Timeout = 30 * time.Second
-		go func() {
-			time.Sleep(time.Millisecond)
-			b.Refresh(t.Context(), alice) // takes over, and is refused
-			wire.on(nil)
-		}()
-		a.Refresh(t.Context(), alice)
-		n := server.presentations()
-		time.Sleep(time.Minute)
-		_, err := b.Refresh(t.Context(), alice)
+		server.next(fails(unavailable()))
+		a.Lease = time.Minute // so that it has the time
+		wire.on(during("swap failed", func(_ context.Context, _ string, when moment) error {
+			if when == before {
+				time.Sleep(30 * time.Second)
+			}
+			return nil
+		}))
+		go a.Refresh(t.Context(), alice)
+		synctest.Wait()
+		_, err := b.Refresh(t.Context(), alice) // takes over, and is refused
 		because(t, reason.Ambiguous, err)
-		if server.presentations() != n {
-			t.Error("the session that had ended was presented again")
+		a.Wait(t.Context())
+		time.Sleep(time.Minute)
+		_, err = b.Refresh(t.Context(), alice)
+		because(t, reason.Ambiguous, err)
+		if n := server.presentations(); n != 2 {
+			t.Errorf("%d presentations", n)
 		}
 	})
 }

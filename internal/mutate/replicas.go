@@ -9,7 +9,6 @@ var replicaMutations = []mutation{
 	{behaviours: "B27", file: "tokencache/seen.go", old: " || x.newest.replaces(x.spent) ||", new: " ||"},
 	{behaviours: "B45", file: "tokencache/seen.go", old: "const moment = time.Second", new: "const moment = time.Nanosecond"},
 	{behaviours: "B31", file: "tokencache/seen.go", old: "const moment = time.Second", new: "const moment = 2 * time.Second"},
-	{behaviours: "B15", file: "tokencache/seen.go", old: "if err != nil || !r.Token.token().replaces(x.spent) {", new: "if err != nil {"},
 	{behaviours: "B31", file: "tokencache/revoke.go", old: "\t\tx.forget(k)\n", new: ""},
 	{behaviours: "B45", file: "tokencache/walk.go", old: "v.fresh && next.replaces(x.spent) {", new: "false {"},
 	{behaviours: "B45", file: "tokencache/walk.go", old: "\t\te = *found\n", new: "\t\te, err = x.load(ctx, k.id)\n"},

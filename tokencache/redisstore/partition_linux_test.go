@@ -1,0 +1,1 @@
+package redisstore_test
