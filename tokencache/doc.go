@@ -46,7 +46,10 @@
 // process that dies, or stalls for longer than a lease, between presenting a
 // token and storing its successor costs one more presentation, which a strict
 // server may refuse; the reason is then [reason.Ambiguous]. Without a [Store]
-// nothing outlives the process. An access token works until it ends, also
+// nothing outlives the process; one that loses what it held may cost each session
+// one presentation more. A process rests for a second on what it has just seen
+// come of a refresh token, so that a Refresh may miss a logout by another replica
+// for that long. An access token works until it ends, also
 // after [Coordinator.Revoke]: nobody asks the authorization server on the way.
 // [Cache.CatchUp] notices at no cost what this process has ended.
 package tokencache

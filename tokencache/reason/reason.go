@@ -19,7 +19,8 @@ type Reason string
 // Reasons that end the session. Each is proved, never guessed.
 const (
 	// Refused: the authorization server said that the grant is dead, and the
-	// Store, read again, knows no successor.
+	// Store, read again, knows no successor. It proves nothing where the Store
+	// has lost what it held.
 	Refused Reason = "refused"
 	// Ambiguous: refused like that, but the same refresh token may have been
 	// presented before by somebody whose answer was lost.
