@@ -36,6 +36,7 @@ func (a *Authenticator) Handler(next http.Handler) http.Handler {
 		s := a.begin(w, r)
 		defer s.finish() // also when next panics: somebody outside may answer
 		if served := s.before(); served != nil {
+			defer s.cache.Accompany()() // it may become a stream
 			next.ServeHTTP(s, served)
 		}
 	})

@@ -20,7 +20,8 @@ import (
 // Grace was over. Whoever comes later with the old refresh token is given
 // nothing, and it is presented as a thief's is. Other replicas do not know what
 // was cut here, nor does this process after a restart. There, the refresh token
-// of a Cache that missed Grace has no successor any more, and is presented.
+// of a Cache that missed Grace has no successor any more, and is presented: see
+// [Cache.Accompany].
 type Cache struct {
 	coordinator *Coordinator
 	shown       Token

@@ -244,9 +244,26 @@ func (w write) first(ctx context.Context, c commands) (outcome, error) {
 	return w.found(blob), err
 }
 
-// replicated makes a write and waits for the replicas, on one connection, since
-// WAIT speaks of the writes of its own.
-func (s *Store) replicated(ctx context.Context, w write) (outcome, error) {
+// replicated makes a write and waits for the replicas. One connection does not
+// follow a key that moves, or a master that changes, so that it is tried again.
+func (s *Store) replicated(ctx context.Context, w write) (is outcome, err error) {
+	for range 3 {
+		if is, err = s.onMaster(ctx, w); err == nil || err == errReplica || ctx.Err() != nil {
+			break
+		}
+		if c, ok := s.Client.(*redis.ClusterClient); ok {
+			c.ReloadState(ctx)
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+	return is, err
+}
+
+// onMaster uses one connection, since WAIT speaks of the writes of its own.
+func (s *Store) onMaster(ctx context.Context, w write) (outcome, error) {
 	node, err := s.master(ctx, w.key)
 	if err != nil {
 		return outcome{}, err
@@ -255,7 +272,6 @@ func (s *Store) replicated(ctx context.Context, w write) (outcome, error) {
 	defer conn.Close()
 	is, err := w.do(ctx, conn)
 	if err != nil || !is.ours {
-		s.moved(ctx, err)
 		return is, err
 	}
 	for ctx.Err() == nil {
@@ -274,21 +290,10 @@ func (s *Store) replicated(ctx context.Context, w write) (outcome, error) {
 
 // master returns the client of the node that has the key.
 func (s *Store) master(ctx context.Context, key string) (*redis.Client, error) {
-	switch c := s.Client.(type) {
-	case *redis.ClusterClient:
+	if c, ok := s.Client.(*redis.ClusterClient); ok {
 		return c.MasterForKey(ctx, key)
-	case *redis.Client:
-		return c, nil
 	}
-	return nil, errReplica // check let nothing else in
-}
-
-// moved has the client look where the keys are now: one connection does not
-// follow them.
-func (s *Store) moved(ctx context.Context, err error) {
-	if c, ok := s.Client.(*redis.ClusterClient); ok && err != nil {
-		c.ReloadState(ctx)
-	}
+	return s.Client.(*redis.Client), nil // check lets nothing else in
 }
 
 // within returns what f does, or the context's error as soon as that ends: a
