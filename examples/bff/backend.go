@@ -112,6 +112,9 @@ func (b *bff) close() {
 	for _, t := range b.bases {
 		t.CloseIdleConnections()
 	}
+	if b.store != nil {
+		b.store.close()
+	}
 	if b.demo != nil {
 		b.demo.close()
 	}

@@ -20,6 +20,7 @@ type config struct {
 	tokenURL, revokeURL    string // of style oauth2
 	clientID, clientSecret string // of style oauth2
 	jwtSecret, jwksURL     string // at most one; neither: tokens are taken as they are
+	redisURL               string // "" means that this process is the only one
 	mode                   middleware.Mode
 	insecureCookies        bool
 }
@@ -47,6 +48,7 @@ func readConfig(getenv func(string) string) (config, error) {
 		clientID:     or("BFF_CLIENT_ID", "bff"),
 		clientSecret: getenv("BFF_CLIENT_SECRET"),
 		jwtSecret:    getenv("BFF_JWT_SECRET"),
+		redisURL:     getenv("BFF_REDIS_URL"), // share checks it
 	}
 	for _, v := range []struct {
 		to   *string
@@ -83,9 +85,6 @@ func (c *config) choose(getenv func(string) string) error {
 		c.insecureCookies = true
 	default:
 		return fmt.Errorf("BFF_INSECURE_COOKIES: %q is neither 1 nor 0", v)
-	}
-	if getenv("BFF_REDIS_URL") != "" {
-		return errors.New("BFF_REDIS_URL: the Store on Redis does not exist yet; without it, run one replica")
 	}
 	return nil
 }

@@ -8,20 +8,54 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rebearer/rebearer/authtest"
 	"github.com/rebearer/rebearer/internal/leak"
 )
 
-func TestMain(m *testing.M) { leak.Main(m) }
+// asProcess is set for a process of this test binary that is to be the program
+// itself. It ends with the one that started it, whose end of its input closes.
+const asProcess = "BFF_TEST_PROCESS"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProcess) != "" {
+		go func() {
+			io.Copy(io.Discard, os.Stdin)
+			os.Exit(3)
+		}()
+		main()
+	}
+	leak.Main(m)
+}
+
+// buffer is what a program says.
+type buffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
 
 // world is the program and a browser, which follows no redirect by itself.
 type world struct {
 	*bff
 	t       *testing.T
 	url     string
+	said    *buffer // the log
 	browser *http.Client
 }
 
@@ -37,7 +71,8 @@ func start(t *testing.T, env map[string]string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := newBFF(c, slog.New(slog.DiscardHandler))
+	said := new(buffer)
+	b, err := newBFF(c, slog.New(slog.NewTextHandler(said, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +80,7 @@ func start(t *testing.T, env map[string]string) *world {
 	srv := httptest.NewServer(b.handler)
 	t.Cleanup(srv.Close)
 	t.Cleanup(b.timeline.close)
-	return &world{b, t, srv.URL, jarred(t, srv.Client())}
+	return &world{b, t, srv.URL, said, jarred(t, srv.Client())}
 }
 
 // jarred makes a browser of a client.

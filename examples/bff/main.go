@@ -35,7 +35,8 @@ func main() {
 type bff struct {
 	config
 	backend     backend
-	demo        *demo // nil if the backend is somebody else's
+	demo        *demo        // nil if the backend is somebody else's
+	store       *sharedStore // nil if sessions are this process's own
 	log         *slog.Logger
 	timeline    *timeline
 	coordinator *tokencache.Coordinator
@@ -50,12 +51,18 @@ type bff struct {
 // newBFF wires the program. The caller closes it.
 func newBFF(c config, log *slog.Logger) (*bff, error) {
 	b := &bff{config: c, log: log, timeline: newTimeline()}
+	if err := b.share(); err != nil {
+		return nil, err
+	}
 	b.connect()
 	toAPI, toAS := b.base(), b.base() // two pools: calls that wait must not keep a refresh from its connection
 	toAPI.MaxConnsPerHost = maxConns
 
 	exchange, revoke := b.endpoint(b.timeline.exchanges(toAS, b.backend.refresh))
 	b.coordinator = &tokencache.Coordinator{Refresher: exchange, Revoker: revoke, Realm: b.backend.refresh + " " + c.clientID, Log: log}
+	if b.store != nil {
+		b.coordinator.Store = b.store
+	}
 	signed := b.timeline.calls(&transport.Transport{
 		Base: b.timeline.attempts(toAPI), Origins: []string{originOf(b.backend.api)}, MaxBody: maxBody,
 	})
@@ -71,6 +78,7 @@ func newBFF(c config, log *slog.Logger) (*bff, error) {
 		return nil, err
 	}
 	b.handler = b.routes()
+	b.announce()
 	return b, nil
 }
 

@@ -30,6 +30,7 @@ type view struct {
 	User     string
 	Mode     string
 	Style    string
+	Store    string // where it is kept what was exchanged
 	Embedded bool   // there are controls
 	State    string // of the embedded authorization server
 	Hint     bool   // about browsers that keep no Secure cookies over http
@@ -40,7 +41,10 @@ type view struct {
 }
 
 func (b *bff) view(user string) view {
-	v := view{User: user, Mode: "inline", Style: b.style}
+	v := view{User: user, Mode: "inline", Style: b.style, Store: "memory"}
+	if b.store != nil {
+		v.Store = "Redis"
+	}
 	if b.mode != 0 {
 		v.Mode = "redirect"
 	}

@@ -28,7 +28,13 @@ func TestABadEnvironmentIsExitStatus2(t *testing.T) {
 		"a short secret":               {"BFF_API_URL": "https://api.example.com", "BFF_JWT_SECRET": "hidden"},
 		"a secret and a JWKS":          {"BFF_API_URL": "https://api.example.com", "BFF_JWT_SECRET": long, "BFF_JWKS_URL": "https://keys.example.com/"},
 		"a secret of embedded servers": {"BFF_JWT_SECRET": long},
-		"a Store that is not written":  {"BFF_REDIS_URL": "redis://:hidden@localhost"},
+		"a Redis that is none":         {"BFF_REDIS_URL": "http://:hidden@localhost:6379"},
+		"a Redis without scheme":       {"BFF_REDIS_URL": "hidden@localhost:6379"},
+		"a database that is none":      {"BFF_REDIS_URL": "redis://:hidden@localhost/first"},
+		"a Redis and half a password":  {"BFF_REDIS_URL": "redis://me:hidden%@localhost"},
+		"a Redis with an odd option":   {"BFF_REDIS_URL": "rediss://localhost?password=hidden"},
+		"a Cluster with a lone comma":  {"BFF_REDIS_URL": "redis://:hidden@localhost:7000,"},
+		"a Cluster of two passwords":   {"BFF_REDIS_URL": "redis://:hidden@localhost:7000,:hidden@localhost:7001"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stdout, stderr strings.Builder

@@ -24,6 +24,7 @@ const (
 	laneBrowser = "browser to BFF"
 	laneAPI     = "BFF to API"
 	laneAS      = "BFF to AS"
+	laneStore   = "BFF to store"
 	laneDemo    = "demo"
 )
 

@@ -9,6 +9,15 @@ import (
 	"testing"
 )
 
+func TestThePageSaysThatNothingIsShared(t *testing.T) {
+	w := start(t, nil)
+	w.signIn("alice")
+	body := w.navigate("/").body
+	if !strings.Contains(body, "store: memory") || !strings.Contains(body, "sessions are this process&#39;s own") {
+		t.Errorf("it does not: %s", body)
+	}
+}
+
 // The timeline shows what happened, and not by what token.
 func TestTheTimeline(t *testing.T) {
 	w := start(t, nil)

@@ -7,6 +7,12 @@
 // dependency of rebearer's. Copy the file that you need; nothing here is meant to
 // be imported.
 //
+// Two are about what is around a router: Proxy is a BFF that passes on what a page
+// fetches, and Replicated is one that runs several times, on one Redis and behind
+// anything that spreads requests: RoundRobin here, nginx in its test, whose
+// configuration can be copied, too. No replica needs to see the same browser
+// twice.
+//
 // What all of them have in common: the routes of the Authenticator itself are
 // outside of its Handler, since a logout needs no renewal first; the login page
 // is yours, and ends with auth.SignIn; and every call of the API is made with

@@ -27,6 +27,11 @@
 // WaitReplicas, for the keys and channels that begin with the Prefix. In a
 // Cluster the client asks for its topology, too.
 //
+// The client writes lines of its own to stderr while Redis cannot be reached;
+// they hold addresses. [redis.SetLogger] sends them elsewhere, for the whole
+// program. It dials five times for each command unless DialerRetries says
+// otherwise, which makes an outage slow to notice; [Open] has it dial once.
+//
 // docs/replicas.md says what is promised when a replica or Redis dies, and at
 // which point.
 package redisstore

@@ -12,7 +12,10 @@ var errURL = errors.New("redisstore: not a URL of the form redis://user:password
 // Open returns a Store with a Client of its own, which Close closes, too. The
 // URL is redis://user:password@host:port/db, or rediss:// for TLS; more hosts
 // after commas, as in redis://one:6379,two:6379, make it a Cluster. It does not
-// connect. The error tells nothing of the URL, which may hold a password.
+// connect. The error tells nothing of the URL, which may hold a password. The
+// Client does not dial again and again: a Redis that is away is noticed at once.
+// What else it may be told, such as max_retries, stands after a question mark;
+// see [redis.ParseURL].
 func Open(url string) (*Store, error) {
 	first, others, several := strings.Cut(url, ",")
 	if !several {
@@ -20,12 +23,19 @@ func Open(url string) (*Store, error) {
 		if err != nil {
 			return nil, errURL
 		}
+		// The Coordinator's deadlines are short, and it tries again itself: a
+		// Redis that refuses connections is to be known at once.
+		o.ContextTimeoutEnabled, o.DialerRetries = true, 1
+		if o.MaxRetries == 0 {
+			o.MaxRetries = 1
+		}
 		return owning(redis.NewClient(o)), nil
 	}
 	o, err := redis.ParseClusterURL(first)
 	if err != nil {
 		return nil, errURL
 	}
+	o.ContextTimeoutEnabled, o.DialerRetries = true, 1
 	for _, host := range strings.Split(others, ",") {
 		if host = strings.TrimSpace(host); host == "" || strings.ContainsAny(host, "/@") {
 			return nil, errURL
