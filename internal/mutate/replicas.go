@@ -16,7 +16,7 @@ var replicaMutations = []mutation{
 	// tokencache: what the model has found
 	{behaviours: "B33 B47", file: "tokencache/fail.go", old: "if !l.holds(e) && !l.stolen {", new: never},
 	{behaviours: "B37", file: "tokencache/fail.go", old: "(r.state == held || r.ends())", new: "r.state == held"},
-	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "newest.Same(t) && !flying {", new: "newest.Same(t) {"},
+	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "newest.Same(t) && !flying {", new: "newest.Same(t) && (!flying || true) {"},
 	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "flying = was.state == held || was.state == over", new: "flying = was.state == held"},
 	{behaviours: "B31 T-D6", file: "tokencache/lead.go", old: "now, unread = l.load(ctx, l.id)\n\t\t}\n\t\tif unread == nil {", new: "now, unread = l.load(ctx, l.id)\n\t\t}\n\t\tif unread == nil && !time.Now().After(until) {"},
 

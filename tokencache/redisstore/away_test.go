@@ -26,7 +26,7 @@ func paused(_ *testing.T, s *redisd.Server) (begin, end func())  { return s.Paus
 func full(_ *testing.T, s *redisd.Server) (begin, end func()) {
 	limit := func(bytes string) { s.Must("CONFIG", "SET", "maxmemory", bytes, "maxmemory-policy", "noeviction") }
 	return func() {
-		s.Must("SET", "filler", strings.Repeat("x", 4<<20), "EX", "60")
+		s.Must("SET", "filler", strings.Repeat("x", 1<<20), "EX", "60")
 		limit("1mb")
 	}, func() { limit("0") }
 }
@@ -109,15 +109,17 @@ func TestRedisIsAwayBeforeThePresentation(t *testing.T) {
 func TestRedisIsAwayAfterThePresentation(t *testing.T) {
 	for name, row := range map[string]struct {
 		trouble
-		for_ time.Duration
+		for_  time.Duration
+		later bool // the other asks when it is over
 	}{
-		"stopped":                            {stopped, time.Second},
-		"paused for longer than a lease":     {paused, 2 * time.Second},
-		"paused for less than half a lease":  {paused, 300 * time.Millisecond},
-		"full":                               {full, 2 * time.Second},
-		"answering after 0.3 s":              {slow("0.3"), 3 * time.Second},
-		"answering later than half a lease":  {slow("0.7"), 4 * time.Second},
-		"answering later than a whole lease": {slow("1.5"), 4 * time.Second},
+		"stopped":                            {trouble: stopped, for_: time.Second},
+		"paused for longer than a lease":     {trouble: paused, for_: 2 * time.Second},
+		"paused for less than half a lease":  {trouble: paused, for_: 300 * time.Millisecond},
+		"full for less than half a lease":    {trouble: full, for_: 300 * time.Millisecond},
+		"full for longer than a lease":       {trouble: full, for_: 2 * time.Second, later: true}, // see below
+		"answering after 0.3 s":              {trouble: slow("0.3"), for_: 3 * time.Second},
+		"answering later than half a lease":  {trouble: slow("0.7"), for_: 4 * time.Second},
+		"answering later than a whole lease": {trouble: slow("1.5"), for_: 4 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -127,7 +129,7 @@ func TestRedisIsAwayAfterThePresentation(t *testing.T) {
 			livesOn(t, b, as, as.signIn())
 			spent := as.signIn()
 			begin, end := row.trouble(t, server)
-			away, over := make(chan struct{}), make(chan struct{})
+			away, over, told := make(chan struct{}), make(chan struct{}), make(chan struct{})
 			as.on(nil, sync.OnceFunc(func() {
 				begin()
 				time.AfterFunc(row.for_, func() { defer close(over); end() })
@@ -136,12 +138,15 @@ func TestRedisIsAwayAfterThePresentation(t *testing.T) {
 			var other sync.WaitGroup
 			var theirs tokencache.Token
 			other.Go(func() {
-				<-away
+				if <-away; row.later {
+					<-told
+				}
 				theirs, _ = recovers(t, b, spent)
 			})
 			began := time.Now()
 			got, err := a.Refresh(t.Context(), spent)
 			took := time.Since(began)
+			close(told)
 			<-over
 			other.Wait()
 			if err != nil || !got.Same(theirs) {
@@ -152,6 +157,44 @@ func TestRedisIsAwayAfterThePresentation(t *testing.T) {
 			t.Logf("told after %v, the other after %v", took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 		})
 	}
+}
+
+// B48: a leader that cannot write, because nobody can, is not dead: another
+// replica, whose own writes fail for all that time, must not present the token the
+// moment that it can write again.
+func TestALeaderIsNotDeadBecauseRedisIsFull(t *testing.T) {
+	t.Parallel()
+	server, as := redisd.Start(t), &authority{}
+	a, b := coordinatorOn(t, server.Addr(), as), coordinatorOn(t, server.Addr(), as)
+	livesOn(t, a, as, as.signIn())
+	livesOn(t, b, as, as.signIn())
+	spent := as.signIn()
+	begin, end := full(t, server)
+	away := make(chan struct{})
+	as.on(nil, sync.OnceFunc(func() {
+		begin()
+		time.AfterFunc(2*lease, end)
+		close(away)
+	}))
+	var other sync.WaitGroup
+	defer other.Wait()
+	other.Go(func() {
+		<-away
+		for range 100 {
+			if _, err := b.Refresh(t.Context(), spent); err == nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		t.Error("no recovery")
+	})
+	got, err := a.Refresh(t.Context(), spent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Wait()
+	as.saw(t, spent, 1)
+	livesOn(t, a, as, got)
 }
 
 // B48: who has the successor serves it for as long as Redis is away, and brings
@@ -183,16 +226,16 @@ func TestRedisIsAwayForLongerThanASuccessorCanWait(t *testing.T) {
 			_, err = b.Refresh(t.Context(), spent)
 			isTransient(t, err)
 			end()
-			if again, took := recovers(t, a, spent); !again.Same(got) {
-				t.Errorf("after %v it has another", took)
+			next, took := recovers(t, a, got)
+			if again, err := a.Refresh(t.Context(), spent); err != nil || !again.Same(next) {
+				t.Errorf("after %v it has another: %v, %v", took, !again.Same(next), err)
 			}
-			if theirs, took := recovers(t, b, spent); !theirs.Same(got) {
-				t.Errorf("after %v the other has another", took)
+			if theirs, _ := recovers(t, b, spent); !theirs.Same(next) { // by way of two links
+				t.Error("the other has another")
 			}
 			as.saw(t, spent, 1)
-			next, _ := recovers(t, b, got)
 			as.saw(t, got, 1)
-			livesOn(t, a, as, next)
+			livesOn(t, b, as, next)
 			if text := log.String(); !strings.Contains(text, "unstored") || strings.Contains(text, got.Refresh()) {
 				t.Errorf("the log says %s", text)
 			}

@@ -22,8 +22,13 @@ func TestMain(m *testing.M) {
 	if os.Getenv(replicaVariable) != "" || os.Getenv(cutOffVariable) != "" {
 		os.Exit(m.Run()) // one that stands still is killed, and leaks
 	}
+	redis.SetLogger(silent{}) // Redis is away on purpose
 	leak.Main(m)
 }
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
 
 // storeOn returns a Store with a client of its own, which ends with the test.
 func storeOn(t testing.TB, addr string, change ...func(*redis.Options)) *redisstore.Store {
