@@ -187,7 +187,7 @@ func (c *Coordinator) refresh(ctx context.Context, how claim) outcome {
 	case ctx.Err() != nil:
 		return outcome{err: left(ctx)}
 	}
-	id := derive(c.Realm, spent.Refresh()).id
+	id := idOf(c.Realm, spent.Refresh())
 	flight := id
 	if _, ok := c.recall(id, how.since); ok {
 		flight = pastKey(id) // whoever may not see the past must not join
