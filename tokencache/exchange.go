@@ -20,6 +20,9 @@ type exchange struct {
 	shared bool // other processes hold entries, and may die holding them
 
 	newest Token // the end of the chain as far as it is known
+	// doubtful: a write of ours has failed, and so may those of a holder have
+	// that does not renew.
+	doubtful bool
 }
 
 func (c *Coordinator) begin(how claim) *exchange {

@@ -84,6 +84,7 @@ func (l *leader) take(ctx context.Context, version string) (now Entry, ok, slow 
 			if ok = l.holds(now); unread != nil || !ok && now.Version == version {
 				return now, false, false, err
 			}
+			l.doubtful = !ok
 		}
 		if !ok {
 			return now, false, false, nil
@@ -246,7 +247,7 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 			return record{}, storeError(failed)
 		}
 		time.Sleep(pause)
-		pause = min(2*pause, time.Second)
+		pause = min(2*pause, time.Second, l.lease()/3) // or it may be taken for dead
 	}
 }
 

@@ -111,3 +111,26 @@ func TestALogoutOutlivesAnExchangeThatStandsStill(t *testing.T) {
 		because(t, reason.LoggedOut, err)
 	})
 }
+
+// B46, B48: a Redis that takes no writes lets nobody renew. Whoever has seen that
+// takes nobody for dead.
+func TestNobodyIsTakenForDeadWhileWritesFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{takes: 8 * time.Second}
+		a, b, wire := replicas(server)
+		other := newWire(wire.Store)
+		b.Store = other
+		go a.Refresh(t.Context(), alice)
+		synctest.Wait()
+		wire.on(readOnly)
+		other.on(readOnly)
+		time.AfterFunc(2900*time.Millisecond, func() { other.on(nil) }) // just before it would be taken for dead
+		time.AfterFunc(3050*time.Millisecond, func() { wire.on(nil) })
+		_, err := b.Refresh(t.Context(), alice)
+		because(t, reason.Store, err)
+		got, err := b.Refresh(t.Context(), alice)
+		is(t, "alice-access-1", got, err)
+		a.Wait(t.Context())
+		server.saw(t, 1)
+	})
+}

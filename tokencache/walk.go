@@ -127,12 +127,16 @@ func (x *exchange) settled(ctx context.Context, k keys, at Token, found *Entry) 
 		switch {
 		case err2 != nil:
 			return view{}, err2
+		case now.Version == e.Version && x.shared && x.doubtful:
+			return view{}, &Error{Reason: reason.Store, Err: errDoubtful, Unsent: true}
 		case now.Version == e.Version && x.shared:
 			return view{record: r, Entry: e, stolen: true}, nil
 		}
 		e = now
 	}
 }
+
+var errDoubtful = errors.New("nobody can be taken for dead while writes fail")
 
 // await returns the entry once it differs from old, or as it is after a whole
 // lease. Without a shared Store the holder is a goroutine of this process,

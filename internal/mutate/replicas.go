@@ -20,6 +20,8 @@ var replicaMutations = []mutation{
 	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "flying = was.state == held || was.state == over", new: "flying = was.state == held"},
 	{behaviours: "B31 T-D6", file: "tokencache/lead.go", old: "now, unread = l.load(ctx, l.id)\n\t\t}\n\t\tif unread == nil {", new: "now, unread = l.load(ctx, l.id)\n\t\t}\n\t\tif unread == nil && !time.Now().After(until) {"},
 
+	{behaviours: "B46 B48", file: "tokencache/lead.go", old: "\t\t\tl.doubtful = !ok\n", new: ""},
+
 	// redisstore
 	{behaviours: "B45", file: "tokencache/redisstore/store.go", old: "if (now and string.sub(now, 1, 16) or '') ~= ARGV[1] then return now end\n", new: ""},
 	{behaviours: "B45", file: "tokencache/redisstore/store.go", old: "redis.call('PUBLISH', ARGV[4], ARGV[1] .. ARGV[2])\n", new: ""},
