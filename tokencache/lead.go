@@ -225,15 +225,19 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 		if ok {
 			return mine, nil
 		}
+		late := failed == nil || time.Now().After(until)
 		var unread error
 		if failed != nil { // the outcome is unknown
 			now, unread = l.load(ctx, l.id)
 		}
 		if unread == nil {
-			switch r, bad := l.open(now); {
+			r, bad := l.open(now)
+			ours := r.state == mine.state && r.nonce == l.nonce
+			switch {
 			case bad != nil:
 				return record{}, &Error{Reason: reason.StoreFormat, Err: bad}
-			case r.state == mine.state && r.nonce == l.nonce, final(r):
+			case ours && !late: // again: what is not confirmed may get lost
+			case ours, final(r):
 				return r, nil
 			}
 			version = now.Version
@@ -243,7 +247,7 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 		}
 		// Not before it has looked: whoever stood still for long must hear of a
 		// logout.
-		if time.Now().After(until) {
+		if late {
 			return record{}, storeError(failed)
 		}
 		time.Sleep(pause)

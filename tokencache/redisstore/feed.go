@@ -68,13 +68,23 @@ func (f *feed) run(channel string) {
 	}
 }
 
+// close ends the feed. A client that stands still in a connection attempt holds
+// up nobody for longer than a second; it ends when that does.
 func (f *feed) close() error {
-	err := f.sub.Close()
-	<-f.ended
-	if err == redis.ErrClosed {
-		return nil
+	closed := make(chan error, 1)
+	go func() {
+		err := f.sub.Close()
+		<-f.ended
+		closed <- err
+	}()
+	select {
+	case err := <-closed:
+		if err != redis.ErrClosed {
+			return err
+		}
+	case <-time.After(time.Second):
 	}
-	return err
+	return nil
 }
 
 // confirm notes a new subscription. What was said before is lost.

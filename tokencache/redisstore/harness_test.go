@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"flag"
 	"os"
 	"sync"
 	"testing"
@@ -19,16 +20,30 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	redis.SetLogger(silent{}) // Redis is away on purpose
 	if os.Getenv(replicaVariable) != "" || os.Getenv(cutOffVariable) != "" {
 		os.Exit(m.Run()) // one that stands still is killed, and leaks
 	}
-	redis.SetLogger(silent{}) // Redis is away on purpose
+	flag.Parse()
+	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
+		flag.Set("test.parallel", "4") // most of them wait
+	}
 	leak.Main(m)
 }
 
 type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
+
+// atOnce runs a test for all rows at the same time, however few processors there
+// are: most of them wait.
+func atOnce[R any](t *testing.T, rows map[string]R, test func(*testing.T, R)) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for name, row := range rows {
+		all.Go(func() { t.Run(name, func(t *testing.T) { test(t, row) }) })
+	}
+}
 
 // storeOn returns a Store with a client of its own, which ends with the test.
 func storeOn(t testing.TB, addr string, change ...func(*redis.Options)) *redisstore.Store {
@@ -152,6 +167,13 @@ func (a *authority) saw(t testing.TB, spent tokencache.Token, presentations int)
 	if n := a.presented[spent.Refresh()]; n != presentations || a.reused != 0 {
 		t.Errorf("%d presentations, want %d; %d of spent tokens", n, presentations, a.reused)
 	}
+}
+
+// owner returns the session that a token belongs to.
+func (a *authority) owner(t tokencache.Token) *session {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sessions[t.Refresh()]
 }
 
 func (a *authority) reuses() int {

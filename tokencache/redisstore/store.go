@@ -82,11 +82,18 @@ func (s *Store) open() error {
 }
 
 func check(client redis.UniversalClient) error {
+	none := errors.New("redisstore: the Store has no Client")
 	switch c := client.(type) {
 	case nil:
-		return errors.New("redisstore: the Store has no Client")
+		return none
 	case *redis.Client:
+		if c == nil {
+			return none
+		}
 	case *redis.ClusterClient:
+		if c == nil {
+			return none
+		}
 		if o := c.Options(); o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
 			return errors.New("redisstore: the Client reads from replicas, which lag behind")
 		}
@@ -132,7 +139,7 @@ func (s *Store) Load(ctx context.Context, key string) (tokencache.Entry, error) 
 	if err := s.open(); err != nil {
 		return tokencache.Entry{}, err
 	}
-	return within(ctx, func() (tokencache.Entry, error) {
+	e, err := within(ctx, func() (tokencache.Entry, error) {
 		blob, err := s.Client.Get(ctx, s.name(key)).Result()
 		if err == redis.Nil {
 			return tokencache.Entry{}, nil
@@ -142,6 +149,16 @@ func (s *Store) Load(ctx context.Context, key string) (tokencache.Entry, error) 
 		}
 		return entryOf(blob)
 	})
+	s.doubt(ctx, err)
+	return e, err
+}
+
+// doubt has a Cluster's client look where the keys are now: a master that has
+// died may have been replaced, which it would else notice late.
+func (s *Store) doubt(ctx context.Context, err error) {
+	if c, ok := s.Client.(*redis.ClusterClient); ok && err != nil {
+		c.ReloadState(ctx)
+	}
 }
 
 // entryOf splits a blob; that of nothing is empty.
@@ -168,6 +185,7 @@ func (s *Store) Swap(ctx context.Context, key, old string, value []byte, ttl tim
 	}
 	is, err := within(ctx, func() (outcome, error) { return s.write(ctx, w) })
 	if err != nil {
+		s.doubt(ctx, err)
 		return tokencache.Entry{}, false, err
 	}
 	e, err := entryOf(is.blob)
@@ -197,24 +215,36 @@ func (w write) found(blob string) outcome {
 
 func (s *Store) write(ctx context.Context, w write) (outcome, error) {
 	if s.WaitReplicas <= 0 {
-		return w.do(ctx, s.Client)
+		return w.on(ctx, s.Client, swap.Run)()
 	}
 	return s.replicated(ctx, w)
 }
 
-// commands is what a write needs, and both a client and one of its connections
-// have.
+// commands is what a write needs, and both a client and a pipeline have.
 type commands interface {
 	redis.Scripter
 	SetArgs(ctx context.Context, key string, value any, a redis.SetArgs) *redis.StatusCmd
 	Get(ctx context.Context, key string) *redis.StringCmd
 }
 
-func (w write) do(ctx context.Context, c commands) (outcome, error) {
-	if w.old == "" {
-		return w.first(ctx, c)
+// runs is how a script is run.
+type runs func(ctx context.Context, c redis.Scripter, keys []string, args ...any) *redis.Cmd
+
+// on sends the write, or queues it, and returns what tells the outcome.
+func (w write) on(ctx context.Context, c commands, run runs) func() (outcome, error) {
+	switch {
+	case w.old != "":
+		cmd := run(ctx, c, []string{w.key}, w.old, w.blob, w.ttl.Milliseconds(), w.channel)
+		return func() (outcome, error) { return w.swapped(cmd.Result()) }
+	case w.blob == "":
+		cmd := c.Get(ctx, w.key)
+		return func() (outcome, error) { return w.first(cmd.Result()) }
 	}
-	is, err := swap.Run(ctx, c, []string{w.key}, w.old, w.blob, w.ttl.Milliseconds(), w.channel).Result()
+	cmd := c.SetArgs(ctx, w.key, w.blob, redis.SetArgs{Mode: "NX", Get: true, TTL: w.ttl})
+	return func() (outcome, error) { return w.first(cmd.Result()) }
+}
+
+func (w write) swapped(is any, err error) (outcome, error) {
 	switch blob, other := is.(string); {
 	case err == redis.Nil: // nothing is there
 		return outcome{}, nil
@@ -226,15 +256,8 @@ func (w write) do(ctx context.Context, c commands) (outcome, error) {
 	return outcome{w.blob, true}, nil
 }
 
-// first writes where nothing is.
-func (w write) first(ctx context.Context, c commands) (outcome, error) {
-	var blob string
-	var err error
-	if w.blob == "" {
-		blob, err = c.Get(ctx, w.key).Result()
-	} else {
-		blob, err = c.SetArgs(ctx, w.key, w.blob, redis.SetArgs{Mode: "NX", Get: true, TTL: w.ttl}).Result()
-	}
+// first is for a write where nothing was.
+func (w write) first(blob string, err error) (outcome, error) {
 	switch {
 	case err == redis.Nil: // nothing was there
 		return outcome{w.blob, true}, nil
@@ -242,58 +265,6 @@ func (w write) first(ctx context.Context, c commands) (outcome, error) {
 		return outcome{}, errTooOld
 	}
 	return w.found(blob), err
-}
-
-// replicated makes a write and waits for the replicas. One connection does not
-// follow a key that moves, or a master that changes, so that it is tried again.
-func (s *Store) replicated(ctx context.Context, w write) (is outcome, err error) {
-	for range 3 {
-		if is, err = s.onMaster(ctx, w); err == nil || err == errReplica || ctx.Err() != nil {
-			break
-		}
-		if c, ok := s.Client.(*redis.ClusterClient); ok {
-			c.ReloadState(ctx)
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-		}
-	}
-	return is, err
-}
-
-// onMaster uses one connection, since WAIT speaks of the writes of its own.
-func (s *Store) onMaster(ctx context.Context, w write) (outcome, error) {
-	node, err := s.master(ctx, w.key)
-	if err != nil {
-		return outcome{}, err
-	}
-	conn := node.Conn()
-	defer conn.Close()
-	is, err := w.do(ctx, conn)
-	if err != nil || !is.ours {
-		return is, err
-	}
-	for ctx.Err() == nil {
-		// In short steps: an answer that takes longer than the client's
-		// ReadTimeout would be taken for a broken connection.
-		n, err := conn.Wait(ctx, s.WaitReplicas, 500*time.Millisecond).Result()
-		if err != nil {
-			return outcome{}, err
-		}
-		if int(n) >= s.WaitReplicas {
-			return is, nil
-		}
-	}
-	return outcome{}, errReplica
-}
-
-// master returns the client of the node that has the key.
-func (s *Store) master(ctx context.Context, key string) (*redis.Client, error) {
-	if c, ok := s.Client.(*redis.ClusterClient); ok {
-		return c.MasterForKey(ctx, key)
-	}
-	return s.Client.(*redis.Client), nil // check lets nothing else in
 }
 
 // within returns what f does, or the context's error as soon as that ends: a
