@@ -371,6 +371,7 @@ func TestABirthThatIsNotedLateHidesNoSuccessor(t *testing.T) {
 			return nil
 		}))
 		a.Refresh(t.Context(), alice)
+		a.Wait(t.Context())
 		got, err := a.Refresh(t.Context(), generation("alice", 1))
 		is(t, "alice-access-2", got, err)
 		server.saw(t, 2)

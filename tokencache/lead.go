@@ -75,7 +75,7 @@ var errSlow = errors.New("the Store takes longer than half a lease")
 func (l *leader) take(ctx context.Context, version string) (now Entry, ok, slow bool, err error) {
 	for range 3 {
 		began := time.Now()
-		now, ok, err = l.attempt(ctx, version)
+		now, ok, err = l.attempt(ctx, version, l.holding(), l.lease()/2)
 		if err != nil {
 			// The outcome is unknown. If the entry is as it was, then it
 			// cannot be written, and trying again would be a loop.
@@ -98,11 +98,12 @@ func (l *leader) take(ctx context.Context, version string) (now Entry, ok, slow 
 	return now, true, true, nil
 }
 
-// attempt bounds one write by what is of use.
-func (l *leader) attempt(ctx context.Context, version string) (Entry, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.lease()/2)
+// attempt bounds one write by what is of use, d. One that hangs must not cost the
+// lease.
+func (l *leader) attempt(ctx context.Context, version string, r record, d time.Duration) (Entry, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	return l.swap(ctx, l.keys, version, l.holding())
+	return l.swap(ctx, l.keys, version, r)
 }
 
 // holds reports whether the entry is ours.
@@ -148,7 +149,7 @@ func (l *leader) renew(ctx context.Context) (stop func()) {
 				return
 			}
 			began = time.Now()
-			now, renewed, err := l.swap(ctx, l.keys, version, l.holding())
+			now, renewed, err := l.attempt(ctx, version, l.holding(), l.lease()/2)
 			if err != nil { // the outcome is unknown
 				now, err = l.load(ctx, l.id)
 			}
@@ -196,7 +197,7 @@ func (l *leader) publish(ctx context.Context, got Token, began time.Time) (Token
 		return Token{}, true, nil // somebody else's presentation worked, too
 	}
 	l.saw(l.keys, mine)
-	l.beget(ctx, got)
+	l.aside(func() { l.beget(ctx, got) })
 	if got.Access() == l.at.Access() {
 		l.rest(got) // the next exchange would bring the same again
 	}
@@ -219,17 +220,18 @@ func (l *leader) localVersion(ctx context.Context) string {
 // returns what is there in the end. A Store that fails is tried until then.
 func (l *leader) put(ctx context.Context, mine record, until time.Time, final func(record) bool) (record, *Error) {
 	version, _ := l.last()
-	pause := 20 * time.Millisecond
+	pause, patience := 20*time.Millisecond, l.lease()/2
 	for {
-		now, ok, failed := l.swap(ctx, l.keys, version, mine)
+		now, ok, failed := l.attempt(ctx, version, mine, patience)
+		patience = l.lease()
 		if ok {
 			return mine, nil
 		}
-		late := failed == nil || time.Now().After(until)
 		var unread error
 		if failed != nil { // the outcome is unknown
 			now, unread = l.load(ctx, l.id)
 		}
+		late := failed == nil || time.Now().After(until)
 		if unread == nil {
 			r, bad := l.open(now)
 			ours := r.state == mine.state && r.nonce == l.nonce
@@ -251,7 +253,7 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 			return record{}, storeError(failed)
 		}
 		time.Sleep(pause)
-		pause = min(2*pause, time.Second, l.lease()/3) // or it may be taken for dead
+		pause = min(2*pause, time.Second, l.lease()/10) // or it may be taken for dead
 	}
 }
 
@@ -259,12 +261,12 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 // If the browser shows it one day, it has received it, and the older entry has
 // served its time. Here the browser has shown at, so that goes for at itself.
 func (l *leader) beget(ctx context.Context, got Token) {
-	if l.shown && l.at.Same(l.spent) {
-		l.aside(func() { l.receive(ctx) })
-	}
 	if got.Refresh() != l.at.Refresh() {
 		k := derive(l.Realm, got.Refresh()).birth()
 		l.swap(ctx, k, "", record{state: born, nonce: l.nonce, payload: payload{Prev: l.id}})
+	}
+	if l.shown && l.at.Same(l.spent) {
+		l.receive(ctx)
 	}
 }
 

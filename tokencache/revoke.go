@@ -116,7 +116,7 @@ func (x *exchange) mark(ctx context.Context, k keys, why reason.Reason) (was rec
 		e, err := x.load(ctx, k.id)
 		if err == nil {
 			was, _ = k.open(e) // the end wins over what cannot be read, too
-			if unstored {
+			if unstored && !was.outranks(kept.record) {
 				was.Token = kept.Token
 			}
 			ok := was.state == over

@@ -24,14 +24,14 @@ func (x *exchange) saw(k keys, r record) {
 	x.local.Swap(ctx, key, was.Version, append([]byte{0}, k.seal(r)...), moment)
 }
 
-// seen returns what was seen.
+// seen returns what was seen, unless more has been seen since.
 func (x *exchange) seen(ctx context.Context, k keys) (view, bool) {
 	e, _ := x.local.Load(ctx, seenKey(k.id))
 	if len(e.Value) == 0 {
 		return view{}, false
 	}
 	r, err := k.open(Entry{Value: e.Value[1:], Version: e.Version})
-	if err != nil {
+	if err != nil || x.traces.has(r.Token.token()) {
 		return view{}, false
 	}
 	return view{record: r, fresh: true}, true

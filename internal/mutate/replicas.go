@@ -10,7 +10,7 @@ var replicaMutations = []mutation{
 	{behaviours: "B45", file: "tokencache/seen.go", old: "const moment = time.Second", new: "const moment = time.Nanosecond"},
 	{behaviours: "B31", file: "tokencache/seen.go", old: "const moment = time.Second", new: "const moment = 2 * time.Second"},
 	{behaviours: "B31", file: "tokencache/revoke.go", old: "\t\tx.forget(k)\n", new: ""},
-	{behaviours: "B45", file: "tokencache/walk.go", old: "v.fresh && next.replaces(x.spent) {", new: "false {"},
+	{behaviours: "B45", file: "tokencache/walk.go", old: "v.fresh && next.replaces(x.spent) &&", new: "false &&"},
 	{behaviours: "B45", file: "tokencache/walk.go", old: "\t\te = *found\n", new: "\t\te, err = x.load(ctx, k.id)\n"},
 
 	// tokencache: what the model has found
@@ -18,9 +18,16 @@ var replicaMutations = []mutation{
 	{behaviours: "B37", file: "tokencache/fail.go", old: "(r.state == held || r.ends())", new: "r.state == held"},
 	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "newest.Same(t) && !flying {", new: "newest.Same(t) && (!flying || true) {"},
 	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "flying = was.state == held || was.state == over", new: "flying = was.state == held"},
-	{behaviours: "B31 T-D6", file: "tokencache/lead.go", old: "now, unread = l.load(ctx, l.id)\n\t\t}\n\t\tif unread == nil {", new: "now, unread = l.load(ctx, l.id)\n\t\t}\n\t\tif unread == nil && !time.Now().After(until) {"},
+	{behaviours: "B31 T-D6", file: "tokencache/lead.go", old: "\t\tif unread == nil {\n", new: "\t\tif unread == nil && !late {\n"},
 
 	{behaviours: "B46 B48", file: "tokencache/lead.go", old: "\t\t\tl.doubtful = !ok\n", new: ""},
+
+	{behaviours: "B31", file: "tokencache/walk.go", old: " && !x.traces.has(next) {", new: " {"},
+	{behaviours: "B31 B55", file: "tokencache/seen.go", old: " || x.traces.has(r.Token.token()) {", new: " {"},
+	{behaviours: "B46", file: "tokencache/lead.go", old: "l.attempt(ctx, version, l.holding(), l.lease()/2)\n\t\t\tif err != nil { // the outcome is unknown\n\t\t\t\tnow, err", new: "l.attempt(ctx, version, l.holding(), l.lease())\n\t\t\tif err != nil { // the outcome is unknown\n\t\t\t\tnow, err"},
+	{behaviours: "B48", file: "tokencache/redisstore/feed.go", old: "\tclear(f.heard)\n", new: ""},
+	{behaviours: "B51", file: "tokencache/redisstore/store.go", old: "if err == nil && blob == \"\" {", new: never},
+	{behaviours: "B48", file: "tokencache/redisstore/replicas.go", old: "\ttouch.Eval(ctx, pipe, []string{w.key}, w.version(), w.ttl.Milliseconds())\n", new: "\t_ = touch\n"},
 
 	// redisstore
 	{behaviours: "B45", file: "tokencache/redisstore/store.go", old: "if (now and string.sub(now, 1, 16) or '') ~= ARGV[1] then return now end\n", new: ""},
@@ -29,11 +36,11 @@ var replicaMutations = []mutation{
 	{behaviours: "B51", file: "tokencache/redisstore/store.go", old: "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end", new: "redis.call('SET', KEYS[1], ARGV[2]) end"},
 	{behaviours: "B51", file: "tokencache/redisstore/store.go", old: "return s.prefix() + key }", new: "return key }"},
 	{behaviours: "B48", file: "tokencache/redisstore/store.go", old: "case <-ctx.Done():\n\t\treturn none, ctx.Err()\n", new: "case <-(chan int)(nil):\n\t\treturn none, ctx.Err()\n"},
-	{behaviours: "B48", file: "tokencache/redisstore/replicas.go", old: "case n >= s.WaitReplicas:", new: "case n >= 0:"},
-	{behaviours: "B46", file: "tokencache/redisstore/store.go", old: "return outcome{blob, blob == w.blob && blob != \"\"}", new: "return outcome{blob, false}"},
+	{behaviours: "B48", file: "tokencache/redisstore/replicas.go", old: "if err == nil && n < s.WaitReplicas {", new: never},
+	{behaviours: "B46", file: "tokencache/redisstore/store.go", old: "return outcome{blob, blob == w.blob}, nil", new: "return outcome{blob, false}, nil"},
 	{behaviours: "T-D13", file: "tokencache/redisstore/store.go", old: "o.ReadOnly || o.RouteByLatency || o.RouteRandomly", new: "false && o.ReadOnly"},
-	{behaviours: "B45", file: "tokencache/redisstore/feed.go", old: "e, ok = f.heard[e.Version] {", new: "ok = false {"},
-	{behaviours: "B45", file: "tokencache/redisstore/feed.go", old: "by, heard = e, true", new: "by = e"},
+	{behaviours: "B45", file: "tokencache/redisstore/feed.go", old: " || time.Since(h.at) > longest {", new: " {"},
+	{behaviours: "B45", file: "tokencache/redisstore/feed.go", old: "by, known, at = h.Entry, true, h.Version", new: "by, at = h.Entry, h.Version"},
 	{behaviours: "B48", file: "tokencache/redisstore/feed.go", old: "\t\tcase <-timer.C:\n", new: "\t\tcase <-(chan int)(nil):\n"},
 	{behaviours: "B48", file: "tokencache/redisstore/feed.go", old: "\tclose(f.again)\n", new: ""},
 }

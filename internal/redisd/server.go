@@ -86,7 +86,8 @@ func StartProgram(t testing.TB, program string, args ...string) *Server {
 }
 
 // freePort returns one that a Cluster can use, too: its bus has the port 10,000
-// further up.
+// further up. Both are below what the kernel gives to clients, or a client could
+// have the port when the server is started again.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
@@ -96,7 +97,7 @@ func freePort(t testing.TB) int {
 		}
 		port := l.Addr().(*net.TCPAddr).Port
 		l.Close()
-		port = 20000 + port%30000
+		port = 11000 + port%10000
 		free := true
 		for _, p := range []int{port, port + 10000} {
 			if l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(p)); err == nil {

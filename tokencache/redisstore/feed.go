@@ -21,7 +21,7 @@ type feed struct {
 	waiting map[string]*watch // by the version that is to be replaced
 	recent  [remembered]string
 	next    int
-	heard   map[string]tokencache.Entry
+	heard   map[string]heard
 	live    bool          // Redis has confirmed the subscription
 	again   chan struct{} // closed when messages may have been missed
 }
@@ -29,6 +29,14 @@ type feed struct {
 // remembered is how many messages are kept for those who are about to wait for
 // them: between a look at an entry and Wait there is a gap.
 const remembered = 64
+
+// heard is what replaced a version, and when that was said. It is of use for a
+// moment only: a Redis that was restarted may have lost it, and be at the older
+// version again.
+type heard struct {
+	tokencache.Entry
+	at time.Time
+}
 
 type watch struct {
 	replaced chan struct{} // closed
@@ -43,7 +51,7 @@ func subscribe(client redis.UniversalClient, channel string) *feed {
 	f := &feed{
 		ended:   make(chan struct{}),
 		waiting: make(map[string]*watch),
-		heard:   make(map[string]tokencache.Entry),
+		heard:   make(map[string]heard),
 		again:   make(chan struct{}),
 	}
 	// The context is that of the first connection only.
@@ -92,6 +100,7 @@ func (f *feed) confirm() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.live = true
+	clear(f.heard)
 	close(f.again)
 	f.again = make(chan struct{})
 }
@@ -110,7 +119,7 @@ func (f *feed) deliver(message string) {
 	delete(f.heard, f.recent[f.next])
 	f.recent[f.next] = old
 	f.next = (f.next + 1) % remembered
-	f.heard[old] = by
+	f.heard[old] = heard{by, time.Now()}
 	if w := f.waiting[old]; w != nil {
 		w.by = by
 		close(w.replaced)
@@ -120,13 +129,18 @@ func (f *feed) deliver(message string) {
 
 // listen returns what replaced a version, if that was heard already, and else
 // the watch for it.
-func (f *feed) listen(old string) (by tokencache.Entry, heard bool, w *watch) {
+func (f *feed) listen(old string) (by tokencache.Entry, known bool, w *watch) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for e, ok := f.heard[old]; ok; e, ok = f.heard[e.Version] {
-		by, heard = e, true
+	at := old
+	for range remembered { // whoever may send messages could send a ring of them
+		h, ok := f.heard[at]
+		if !ok || time.Since(h.at) > longest {
+			break
+		}
+		by, known, at = h.Entry, true, h.Version
 	}
-	if heard {
+	if known {
 		return copied(by), true, nil
 	}
 	w = f.waiting[old]
@@ -176,8 +190,8 @@ func (s *Store) Wait(ctx context.Context, key, old string) (tokencache.Entry, er
 		return tokencache.Entry{}, err
 	}
 	live, missed := s.feed.state() // before listening, or a new subscription could be overlooked
-	by, heard, w := s.feed.listen(old)
-	if heard {
+	by, known, w := s.feed.listen(old)
+	if known {
 		return by, ctx.Err()
 	}
 	defer s.feed.leave(old, w)

@@ -17,24 +17,28 @@ return 1`)
 // client's ReadTimeout would be taken for a broken connection.
 const patience = 500 * time.Millisecond
 
-// replicated makes a write and waits for the replicas. What is sent to one node
-// does not follow a key that moves, or a master that changes, so that it is
-// tried again.
-func (s *Store) replicated(ctx context.Context, w write) (is outcome, err error) {
-	for range 3 {
-		if is, err = s.onMaster(ctx, w); err == nil || err == errReplica || ctx.Err() != nil {
-			break
+// replicated makes a write and waits for the replicas, until ctx ends: an error
+// that came sooner would have the Coordinator look, and take what it finds for
+// stored.
+func (s *Store) replicated(ctx context.Context, w write) (outcome, error) {
+	for {
+		is, err := s.onMaster(ctx, w)
+		if err == nil {
+			return is, nil
 		}
+		// One node does not follow a key that moves, or a master that changes.
 		s.doubt(ctx, err)
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
+			return outcome{}, err
 		}
 	}
-	return is, err
 }
 
-// onMaster uses a pipeline, since WAIT speaks of the writes of its own connection.
+// onMaster uses a pipeline, since WAIT speaks of the writes of its own
+// connection. The touch is for a write that is found to have been made on
+// another one.
 func (s *Store) onMaster(ctx context.Context, w write) (outcome, error) {
 	node, err := s.master(ctx, w.key)
 	if err != nil {
@@ -42,26 +46,18 @@ func (s *Store) onMaster(ctx context.Context, w write) (outcome, error) {
 	}
 	pipe := node.Pipeline()
 	written := w.on(ctx, pipe, swap.Eval)
-	for first := true; ; first = false {
-		acks := pipe.Do(ctx, "WAIT", s.WaitReplicas, patience.Milliseconds())
-		pipe.Exec(ctx) // each command has its own error
-		if first {
-			if is, err := written(); err != nil || !is.ours {
-				return is, err
-			}
-		}
-		n, err := acks.Int()
-		switch {
-		case err != nil:
-			return outcome{}, err
-		case n >= s.WaitReplicas:
-			return outcome{w.blob, true}, nil
-		case ctx.Err() != nil:
-			return outcome{}, errReplica
-		}
-		pipe = node.Pipeline()
-		touch.Eval(ctx, pipe, []string{w.key}, w.version(), w.ttl.Milliseconds())
+	touch.Eval(ctx, pipe, []string{w.key}, w.version(), w.ttl.Milliseconds())
+	acks := pipe.Do(ctx, "WAIT", s.WaitReplicas, patience.Milliseconds())
+	pipe.Exec(ctx) // each command has its own error
+	is, err := written()
+	if err != nil || !is.ours {
+		return is, err
 	}
+	n, err := acks.Int()
+	if err == nil && n < s.WaitReplicas {
+		err = errReplica
+	}
+	return is, err
 }
 
 // version is the new one, "" for a write that deletes.

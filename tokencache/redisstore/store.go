@@ -144,6 +144,9 @@ func (s *Store) Load(ctx context.Context, key string) (tokencache.Entry, error) 
 		if err == redis.Nil {
 			return tokencache.Entry{}, nil
 		}
+		if err == nil && blob == "" {
+			err = errForeign
+		}
 		if err != nil {
 			return tokencache.Entry{}, err
 		}
@@ -209,8 +212,11 @@ type outcome struct {
 // found is what there is after a write that, as far as Redis says, has failed. If
 // it is ours all the same, an answer was lost and the client has sent the command
 // twice.
-func (w write) found(blob string) outcome {
-	return outcome{blob, blob == w.blob && blob != ""}
+func (w write) found(blob string) (outcome, error) {
+	if len(blob) < versionSize {
+		return outcome{}, errForeign
+	}
+	return outcome{blob, blob == w.blob}, nil
 }
 
 func (s *Store) write(ctx context.Context, w write) (outcome, error) {
@@ -251,7 +257,7 @@ func (w write) swapped(is any, err error) (outcome, error) {
 	case err != nil:
 		return outcome{}, err
 	case other:
-		return w.found(blob), nil
+		return w.found(blob)
 	}
 	return outcome{w.blob, true}, nil
 }
@@ -263,8 +269,10 @@ func (w write) first(blob string, err error) (outcome, error) {
 		return outcome{w.blob, true}, nil
 	case err != nil && strings.Contains(err.Error(), "syntax error"):
 		return outcome{}, errTooOld
+	case err != nil:
+		return outcome{}, err
 	}
-	return w.found(blob), err
+	return w.found(blob)
 }
 
 // within returns what f does, or the context's error as soon as that ends: a
