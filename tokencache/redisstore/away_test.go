@@ -25,10 +25,8 @@ func paused(_ *testing.T, s *redisd.Server) (begin, end func())  { return s.Paus
 
 func full(_ *testing.T, s *redisd.Server) (begin, end func()) {
 	limit := func(bytes string) { s.Must("CONFIG", "SET", "maxmemory", bytes, "maxmemory-policy", "noeviction") }
-	return func() {
-		s.Must("SET", "filler", strings.Repeat("x", 1<<20), "EX", "60")
-		limit("1mb")
-	}, func() { limit("0") }
+	s.Must("SET", "filler", strings.Repeat("x", 1<<20), "EX", "60") // not by begin: that may take long
+	return func() { limit("1mb") }, func() { limit("0") }
 }
 
 // slow lets each command take up to so many seconds.
@@ -70,7 +68,7 @@ func TestRedisIsAwayBeforeThePresentation(t *testing.T) {
 		"paused for longer than a lease":     {trouble: paused, for_: 2 * time.Second},
 		"paused for less than half a lease":  {trouble: paused, for_: 300 * time.Millisecond, passes: true},
 		"full":                               {trouble: full, for_: time.Second},
-		"answering after 0.3 s":              {trouble: slow("0.3"), for_: 5 * time.Second, passes: true},
+		"answering after 0.1 s":              {trouble: slow("0.1"), for_: 2 * time.Second, passes: true},
 		"answering later than half a lease":  {trouble: slow("0.7"), for_: 5 * time.Second, may: true},
 		"answering later than a whole lease": {trouble: slow("1.5"), for_: 5 * time.Second, may: true},
 	}, func(t *testing.T, row row) {
@@ -202,7 +200,7 @@ func TestRedisIsAwayForLongerThanASuccessorCanWait(t *testing.T) {
 	atOnce(t, map[string]trouble{"stopped": stopped, "paused": paused, "full": full}, func(t *testing.T, trouble trouble) {
 		server, as := redisd.Start(t, durable...), &authority{}
 		a, b := coordinatorOn(t, server.Addr(), as), coordinatorOn(t, server.Addr(), as)
-		a.Timeout = 100 * time.Millisecond // so that it waits for 5 s more
+		a.Timeout = 500 * time.Millisecond // so that it waits for 5 s more
 		var log bytes.Buffer
 		a.Log = slog.New(slog.NewTextHandler(&log, nil))
 		livesOn(t, a, as, as.signIn())

@@ -276,7 +276,7 @@ func TestCloseDoesNotWaitForRedis(t *testing.T) {
 
 // hasty is a client that tries again soon, and for long.
 func hasty(o *redis.Options) {
-	o.ReadTimeout, o.DialTimeout, o.MaxRetries = 200*time.Millisecond, time.Second, 20
+	o.ReadTimeout, o.DialTimeout, o.MaxRetries, o.MaxRetryBackoff = 200*time.Millisecond, time.Second, 20, 20*time.Millisecond
 }
 
 // B48: a write whose answer was lost, and that the client sends again, meets
