@@ -91,6 +91,24 @@ func startReplica(t *testing.T, redisURL, tokenURL string) *replica {
 // signal sends one; a process that has ended hears none.
 func (r *replica) signal(s syscall.Signal) { r.cmd.Process.Signal(s) }
 
+// stop stops the process, and returns when it stands still: a signal is on its
+// way for a moment.
+func (r *replica) stop() {
+	r.t.Helper()
+	r.signal(syscall.SIGSTOP)
+	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); time.Sleep(time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.cmd.Process.Pid))
+		if err != nil { // no Linux
+			time.Sleep(100 * time.Millisecond)
+			return
+		}
+		if _, after, _ := strings.Cut(string(stat), ") "); strings.HasPrefix(after, "T") {
+			return
+		}
+	}
+	r.t.Fatal("the replica does not stop")
+}
+
 func (r *replica) order(o order) {
 	r.t.Helper()
 	if err := json.NewEncoder(r.orders).Encode(o); err != nil {

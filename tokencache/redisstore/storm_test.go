@@ -194,7 +194,7 @@ func TestALeaderThatIsStopped(t *testing.T) {
 			as.FailNext(1, authtest.After(gate.Hold))
 			a.order(o)
 			<-gate.Arrived()
-			a.signal(syscall.SIGSTOP)
+			a.stop()
 			gate.Open()
 			b.order(o)
 			time.Sleep(2 * lease)
