@@ -94,7 +94,6 @@ func (x *exchange) bury(ctx context.Context, t Token, why reason.Reason) (newest
 		if err != nil {
 			return t, false, err
 		}
-		x.forget(k)
 		next := was.Token.token()
 		flying = was.state == held || was.state == over // which may have met one
 		x.traces.ended(t)

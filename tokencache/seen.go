@@ -24,7 +24,8 @@ func (x *exchange) saw(k keys, r record) {
 	x.local.Swap(ctx, key, was.Version, append([]byte{0}, k.seal(r)...), moment)
 }
 
-// seen returns what was seen, unless more has been seen since.
+// seen returns what was seen, unless more has been seen since: that its session
+// was ended, or that the successor was replaced.
 func (x *exchange) seen(ctx context.Context, k keys) (view, bool) {
 	e, _ := x.local.Load(ctx, seenKey(k.id))
 	if len(e.Value) == 0 {
@@ -35,13 +36,6 @@ func (x *exchange) seen(ctx context.Context, k keys) (view, bool) {
 		return view{}, false
 	}
 	return view{record: r, fresh: true}, true
-}
-
-// forget ends that, with the session.
-func (x *exchange) forget(k keys) {
-	ctx, key := context.Background(), seenKey(k.id)
-	was, _ := x.local.Load(ctx, key)
-	x.local.Swap(ctx, key, was.Version, nil, 0)
 }
 
 // hopeful reports whether a refresh token should be taken without a look at what

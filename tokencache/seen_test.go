@@ -86,53 +86,38 @@ func TestWhoComesLateGetsTheNewest(t *testing.T) {
 
 // B46: one command that hangs, as on a connection that a firewall has forgotten,
 // does not cost the lease.
-func TestARenewalThatHangsCostsNoLease(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		server := &as{}
-		a, b, wire := replicas(server)
-		server.next(answers(9 * time.Second))
-		n := 0
-		wire.on(func(ctx context.Context, op string, when moment) error {
-			if op == "swap held" && when == before {
-				if n++; n == 2 { // the first renewal, and no other command
-					<-ctx.Done()
-					return ctx.Err()
-				}
-			}
-			return nil
+func TestAWriteThatHangsCostsNoLease(t *testing.T) {
+	for name, row := range map[string]struct {
+		op    string
+		nth   int
+		takes time.Duration
+	}{
+		"a renewal":       {"swap held", 2, 9 * time.Second},
+		"the publication": {"swap done", 1, 900 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &as{}
+				a, b, wire := replicas(server)
+				server.next(answers(row.takes))
+				n := 0
+				wire.on(during(row.op, func(ctx context.Context, op string, when moment) error {
+					if when == before {
+						if n++; n == row.nth { // this one, and no other
+							return hung(ctx, op, when)
+						}
+					}
+					return nil
+				}))
+				go a.Refresh(t.Context(), alice)
+				synctest.Wait()
+				got, err := b.Refresh(t.Context(), alice)
+				is(t, "alice-access-1", got, err)
+				a.Wait(t.Context())
+				server.saw(t, 1)
+			})
 		})
-		go a.Refresh(t.Context(), alice)
-		synctest.Wait()
-		_, err := b.Refresh(t.Context(), alice)
-		t.Log(err)
-		a.Wait(t.Context())
-		server.saw(t, 1)
-	})
-}
-
-// B46: nor does it when it is the last one.
-func TestAPublicationThatHangsCostsNoLease(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		server := &as{}
-		a, b, wire := replicas(server)
-		server.next(answers(900 * time.Millisecond))
-		n := 0
-		wire.on(func(ctx context.Context, op string, when moment) error {
-			if op == "swap done" && when == before {
-				if n++; n == 1 { // once only
-					<-ctx.Done()
-					return ctx.Err()
-				}
-			}
-			return nil
-		})
-		go a.Refresh(t.Context(), alice)
-		synctest.Wait()
-		_, err := b.Refresh(t.Context(), alice)
-		t.Log(err)
-		a.Wait(t.Context())
-		server.saw(t, 1)
-	})
+	}
 }
 
 // B31: a logout ends what the Store has, too, if this process has kept another

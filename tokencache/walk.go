@@ -34,7 +34,7 @@ func (x *exchange) walk(ctx context.Context) outcome {
 		case v.state == over:
 			return outcome{err: v.Failure.err(0)}
 		case v.state.exchanged() && next.Refresh() != at.Refresh():
-			if x.newest = next; v.fresh && next.replaces(x.spent) && !x.traces.has(next) {
+			if x.newest = next; v.fresh && next.replaces(x.spent) {
 				return outcome{}
 			}
 			if links++; seen[next.Refresh()] || links > maxLinks {

@@ -9,8 +9,7 @@ var replicaMutations = []mutation{
 	{behaviours: "B27", file: "tokencache/seen.go", old: " || x.newest.replaces(x.spent) ||", new: " ||"},
 	{behaviours: "B45", file: "tokencache/seen.go", old: "const moment = time.Second", new: "const moment = time.Nanosecond"},
 	{behaviours: "B31", file: "tokencache/seen.go", old: "const moment = time.Second", new: "const moment = 2 * time.Second"},
-	{behaviours: "B31", file: "tokencache/revoke.go", old: "\t\tx.forget(k)\n", new: ""},
-	{behaviours: "B45", file: "tokencache/walk.go", old: "v.fresh && next.replaces(x.spent) &&", new: "false &&"},
+	{behaviours: "B45", file: "tokencache/walk.go", old: "v.fresh && next.replaces(x.spent) {", new: "false {"},
 	{behaviours: "B45", file: "tokencache/walk.go", old: "\t\te = *found\n", new: "\t\te, err = x.load(ctx, k.id)\n"},
 
 	// tokencache: what the model has found
@@ -22,12 +21,14 @@ var replicaMutations = []mutation{
 
 	{behaviours: "B46 B48", file: "tokencache/lead.go", old: "\t\t\tl.doubtful = !ok\n", new: ""},
 
-	{behaviours: "B31", file: "tokencache/walk.go", old: " && !x.traces.has(next) {", new: " {"},
 	{behaviours: "B31 B55", file: "tokencache/seen.go", old: " || x.traces.has(r.Token.token()) {", new: " {"},
 	{behaviours: "B46", file: "tokencache/lead.go", old: "l.attempt(ctx, version, l.holding(), l.lease()/2)\n\t\t\tif err != nil { // the outcome is unknown\n\t\t\t\tnow, err", new: "l.attempt(ctx, version, l.holding(), l.lease())\n\t\t\tif err != nil { // the outcome is unknown\n\t\t\t\tnow, err"},
 	{behaviours: "B48", file: "tokencache/redisstore/feed.go", old: "\tclear(f.heard)\n", new: ""},
 	{behaviours: "B51", file: "tokencache/redisstore/store.go", old: "if err == nil && blob == \"\" {", new: never},
 	{behaviours: "B48", file: "tokencache/redisstore/replicas.go", old: "\ttouch.Eval(ctx, pipe, []string{w.key}, w.version(), w.ttl.Milliseconds())\n", new: "\t_ = touch\n"},
+
+	{behaviours: "B46", file: "tokencache/lead.go", old: "pause, patience := 20*time.Millisecond, l.lease()/2", new: "pause, patience := 20*time.Millisecond, l.lease()"},
+	{behaviours: "B31", file: "tokencache/revoke.go", old: "if unstored && !was.outranks(kept.record) {", new: "if unstored {"},
 
 	// redisstore
 	{behaviours: "B45", file: "tokencache/redisstore/store.go", old: "if (now and string.sub(now, 1, 16) or '') ~= ARGV[1] then return now end\n", new: ""},

@@ -54,10 +54,7 @@ func subscribe(client redis.UniversalClient, channel string) *feed {
 		heard:   make(map[string]heard),
 		again:   make(chan struct{}),
 	}
-	// The context is that of the first connection only.
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	f.sub = client.Subscribe(ctx)
+	f.sub = client.Subscribe(context.Background()) // to nothing yet: it does not connect
 	go f.run(channel)
 	return f
 }
