@@ -135,6 +135,7 @@ func accept(at, got Token) (Token, *Error) {
 	f := TokenFields{
 		Access: got.Access(), Refresh: got.Refresh(), Type: got.Type(), Subject: got.Subject(),
 		Issued: now, Expiry: got.Expiry(), RefreshExpiry: got.RefreshExpiry(),
+		Key: got.Key(),
 	}
 	if f.Subject == "" {
 		f.Subject = at.Subject()

@@ -1,6 +1,7 @@
 package tokencache
 
 import (
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -33,6 +34,7 @@ type parts struct {
 	issued          time.Time
 	expiry          time.Time
 	refreshExpiry   time.Time
+	key             crypto.Signer
 
 	// header is the value of the Authorization header, made once and shared
 	// by all requests; nil if the access token may not stand in a header.
@@ -47,8 +49,13 @@ type TokenFields struct {
 	// Refresh is the refresh token. If empty, the Token cannot be refreshed.
 	Refresh string
 	// Type is the token type (RFC 6749 section 7.1), compared without regard
-	// to case. If empty, "Bearer".
+	// to case. If empty, "DPoP" with a Key, else "Bearer".
 	Type string
+	// Key is the private key that a DPoP token is bound to (RFC 9449): an
+	// *ecdsa.PrivateKey on P-256, or an ed25519.PrivateKey. A key of another
+	// kind works in this process, but does not travel to other replicas. A DPoP
+	// token without a Key is only good for a refresh.
+	Key crypto.Signer
 	// Expiry is when the access token ends. If zero, it is read from the
 	// access token where that is a JWT with exp, else it is unknown.
 	Expiry time.Time
@@ -90,12 +97,16 @@ func newToken(f TokenFields) Token {
 	}
 	s := &secret{&parts{
 		access: f.Access, refresh: f.Refresh, typ: f.Type, subject: f.Subject,
-		issued: f.Issued, expiry: f.Expiry, refreshExpiry: f.RefreshExpiry,
+		issued: f.Issued, expiry: f.Expiry, refreshExpiry: f.RefreshExpiry, key: f.Key,
 	}}
-	if s.typ == "" || strings.EqualFold(s.typ, "bearer") {
+	bound := s.typ == "" && s.key != nil || strings.EqualFold(s.typ, "DPoP")
+	switch {
+	case bound:
+		s.typ = "DPoP"
+	case s.typ == "" || strings.EqualFold(s.typ, "Bearer"):
 		s.typ = "Bearer"
 	}
-	if visible(s.access) && visible(s.typ) {
+	if visible(s.access) && visible(s.typ) && (s.key != nil || !bound) {
 		s.header = []string{s.typ + " " + s.access}
 	}
 	return Token{s}
@@ -134,8 +145,11 @@ func (t Token) Access() string { return t.part().access }
 // Refresh returns the refresh token, or "".
 func (t Token) Refresh() string { return t.part().refresh }
 
-// Type returns the token type, "Bearer" if none was said.
+// Type returns the token type: "Bearer", "DPoP", or what was said.
 func (t Token) Type() string { return t.part().typ }
+
+// Key returns [TokenFields].Key, or nil.
+func (t Token) Key() crypto.Signer { return t.part().key }
 
 // Subject returns [TokenFields].Subject.
 func (t Token) Subject() string { return t.part().subject }
@@ -156,9 +170,10 @@ func (t Token) Valid(leeway time.Duration) bool {
 	return s.access != "" && (s.expiry.IsZero() || time.Now().Add(leeway).Before(s.expiry))
 }
 
-// SetHeader sets the Authorization header (RFC 6750 section 2.1). It returns
-// [ErrMalformedToken], and sets nothing, if the access token is empty or holds
-// a byte that is not visible ASCII. It does not allocate; the value is shared
+// SetHeader sets the Authorization header (RFC 6750 section 2.1, RFC 9449
+// section 7.1). It returns [ErrMalformedToken], and sets nothing, if the access
+// token is empty, holds a byte that is not visible ASCII, or is bound to a key
+// that is not there. It does not allocate; the value is shared
 // and must not be changed in place.
 func (t Token) SetHeader(h http.Header) error {
 	if t.s == nil || t.s.header == nil {
