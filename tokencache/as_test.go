@@ -79,7 +79,13 @@ func (a *as) exchange(_ context.Context, spent tokencache.Token) (tokencache.Tok
 		a.spent = map[string]bool{}
 	}
 	a.spent[spent.Refresh()] = true
-	return a.issue(user), nil
+	t := a.issue(user)
+	if spent.Resource() != "" {
+		t = tokencache.NewToken(tokencache.TokenFields{
+			Access: t.Access() + "@" + spent.Resource(), Refresh: t.Refresh(), Expiry: t.Expiry(),
+		})
+	}
+	return t, nil
 }
 
 func (a *as) end(user string) {

@@ -102,14 +102,14 @@ func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, err
 	if c == nil || c.coordinator == nil {
 		return Token{}, ErrNoRefreshToken
 	}
-	now := c.Token()
-	if !now.Same(spent) && now.Access() != "" && (now.Access() == spent.Access() || now.Valid(0)) {
+	now := c.Token().For(spent.Resource())
+	if now.answers(spent) {
 		return now, nil
 	}
 	how.spent, how.shown, how.since = now, now.Refresh() == c.shown.Refresh(), c.born
 	out := c.coordinator.refresh(ctx, how)
 	if !out.token.IsZero() {
-		c.advance(now, out.token)
+		c.advance(now.own(), out.token.own())
 	}
 	if ctx.Err() == nil && !(how.ahead && out.err != nil) { // nobody feels that one
 		c.failure.Store(&out.err)
@@ -123,10 +123,23 @@ func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, err
 			c.presented.Store(true)
 		}
 	}
-	if newest := c.Token(); newest.Access() != spent.Access() {
+	if newest := c.Token().For(spent.Resource()); newest.Access() != "" && newest.Access() != spent.Access() {
 		return newest, nil
 	}
 	return out.token, nil
+}
+
+// answers reports whether t can be returned to one who says that spent does not
+// work. If it is the same access token, that has to have been issued again, or
+// it only moved on because an access token for another resource was.
+func (t Token) answers(spent Token) bool {
+	if t.Same(spent) || t.Access() == "" {
+		return false
+	}
+	if t.Access() == spent.Access() {
+		return milli(t.Issued()) != milli(spent.Issued()) // a Store keeps no less
+	}
+	return t.Valid(0)
 }
 
 // advance replaces the token that was spent, and no other: a late answer never
@@ -145,8 +158,13 @@ func (c *Cache) advance(spent, next Token) {
 // An error means that no access token works and none could be had. Without a
 // refresh token there is nothing to be done, and the Token is returned as it
 // is.
-func (c *Cache) Fresh(ctx context.Context) (Token, error) {
-	t := c.Token()
+func (c *Cache) Fresh(ctx context.Context) (Token, error) { return c.FreshFor(ctx, "") }
+
+// FreshFor is Fresh for a resource other than the session's own: the value of a
+// resource parameter (RFC 8707 section 2). Its access token is asked for with
+// the session's refresh token when it is wanted for the first time.
+func (c *Cache) FreshFor(ctx context.Context, resource string) (Token, error) {
+	t := c.gather(ctx, c.Token(), resource)
 	if t.s == nil || t.s.refresh == "" || c.coordinator == nil {
 		return t, nil
 	}
@@ -218,13 +236,13 @@ func (c *Cache) Rejected(t Token) {
 
 // rest lets a refresh token alone for a while. Only this process knows.
 func (c *Coordinator) rest(t Token) {
-	id := restKey(derive(c.Realm, t.Refresh()))
+	id := restKey(derive(c.Realm, t.Refresh()), t.Resource())
 	c.local.Swap(context.Background(), id, "", []byte{0}, c.cooldown())
 }
 
-func (x *exchange) resting(ctx context.Context, k keys) bool {
-	e, _ := x.local.Load(ctx, restKey(k))
+func (x *exchange) resting(ctx context.Context, k keys, resource string) bool {
+	e, _ := x.local.Load(ctx, restKey(k, resource))
 	return e.Version != ""
 }
 
-func restKey(k keys) string { return "rest " + k.id }
+func restKey(k keys, resource string) string { return "rest " + k.id + " " + resource }

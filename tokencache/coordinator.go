@@ -105,6 +105,7 @@ type Coordinator struct {
 	dooming atomic.Int64
 	aheads  sync.Map // the access tokens that are being renewed ahead
 	traces  traces
+	several atomic.Bool // access tokens for several resources are asked for
 }
 
 // Format prints no field: they change while they would be read, and those of a
@@ -131,7 +132,8 @@ func (c *Coordinator) patience() time.Duration { return c.timeout() + 5*time.Sec
 
 // Refresh returns the successor of a token that no longer works. Whoever
 // exchanged it, and when, does not matter: the token is presented to the
-// authorization server only if nobody has done so.
+// authorization server only if nobody has done so. The successor is for the
+// same resource as the spent token; see [Token.For].
 //
 // The exchange does not end with ctx: it belongs to no caller, and its result
 // is kept even if nobody waits for it any more. A caller whose ctx ends
@@ -172,7 +174,8 @@ type claim struct {
 	since time.Time
 }
 
-// refresh joins or starts the flight of a refresh token.
+// refresh joins or starts the flight of a refresh token, for one resource.
+// Flights for several of them meet at the refresh token's entry.
 func (c *Coordinator) refresh(ctx context.Context, how claim) outcome {
 	spent := how.spent
 	switch {
@@ -192,6 +195,7 @@ func (c *Coordinator) refresh(ctx context.Context, how claim) outcome {
 	if _, ok := c.recall(id, how.since); ok {
 		flight = pastKey(id) // whoever may not see the past must not join
 	}
+	flight += " " + spent.Resource()
 	var out outcome
 	// A flight may be under way for another access token of this session, and
 	// find that what we call spent replaces it. Then ours is the next.

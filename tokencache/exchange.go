@@ -151,7 +151,7 @@ func accept(at, got Token) (Token, *Error) {
 		// server says nothing of use. Let the API decide.
 		f.Expiry = time.Time{}
 	}
-	return newToken(f), nil
+	return at.succeed(f), nil
 }
 
 // subjectChanged reports whether a token belongs to somebody else than the one

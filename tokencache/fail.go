@@ -51,7 +51,7 @@ func (l *leader) verdict(e *Error) payload {
 	cooldown := l.cooldown() << min(tries-1, 3)
 	return payload{
 		Failure: &failure{
-			Reason: e.Reason, Status: e.Status, Code: e.Code,
+			Reason: e.Reason, Status: e.Status, Code: e.Code, Resource: l.at.Resource(),
 			Since: time.Now().UnixMilli(), For: max(cooldown, min(e.RetryAfter, maxPause)).Milliseconds(),
 		},
 		Unanswered: unanswered || l.risky(),

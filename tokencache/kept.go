@@ -12,7 +12,7 @@ func (x *exchange) kept(ctx context.Context, k keys, at Token) (view, bool) {
 	if err != nil || !r.state.exchanged() {
 		return view{}, false
 	}
-	next := r.Token.token()
+	next := r.Token.token().For(x.spent.Resource())
 	return view{record: r, Entry: e}, next.replaces(x.spent) || next.Refresh() != at.Refresh()
 }
 

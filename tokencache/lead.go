@@ -21,6 +21,7 @@ func (x *exchange) lead(ctx context.Context, k keys, at Token, v view) (next Tok
 	if wait := x.pausing(); wait != nil {
 		return Token{}, nil, false, wait
 	}
+	at = x.gather(ctx, at)
 	l := &leader{exchange: x, keys: k, at: at, from: v.record, stolen: v.stolen, nonce: newNonce()}
 	switch now, ok, slow, err := l.take(ctx, v.Version); {
 	case slow:
@@ -188,6 +189,7 @@ func (l *leader) publish(ctx context.Context, got Token, began time.Time) (Token
 		// keeps it.
 		l.local.Swap(ctx, l.id, l.localVersion(ctx), l.seal(mine), l.hold())
 		l.learn(l.at, mine)
+		l.jot(ctx, got)
 		l.warn("successor unstored", err)
 		return got, false, nil
 	case now.state == over:
@@ -196,6 +198,7 @@ func (l *leader) publish(ctx context.Context, got Token, began time.Time) (Token
 	case now.nonce != l.nonce:
 		return Token{}, true, nil // somebody else's presentation worked, too
 	}
+	l.jot(ctx, got)
 	l.saw(l.keys, mine)
 	l.aside(func() { l.beget(ctx, got) })
 	if got.Access() == l.at.Access() {

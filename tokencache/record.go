@@ -40,6 +40,7 @@ const (
 	received state = 'r' // the same, and the browser has shown the successor
 	failed   state = 'f' // it could not be exchanged
 	over     state = 'o' // its session was ended
+	noted    state = 'n' // the session's other access tokens; an entry beside the others, see resource.go
 )
 
 // exchanged reports whether the payload is a successor.
@@ -125,6 +126,8 @@ type failure struct {
 	Reason reason.Reason `json:"reason"`
 	Status int           `json:"status,omitempty"`
 	Code   string        `json:"code,omitempty"`
+	// Resource is what the access token was to be for.
+	Resource string `json:"resource,omitempty"`
 	// Since and For bound the cooldown, in milliseconds of the writer's wall
 	// clock. It spares the authorization server and protects nothing, so a
 	// reader whose clock differs may cut it short.
@@ -141,6 +144,12 @@ func (f *failure) cooling(now time.Time) time.Duration {
 	return time.Duration(f.For-age) * time.Millisecond
 }
 
+// concerns reports whether who wants an access token for the resource has to
+// heed the failure. That one for another is not to be had says nothing.
+func (f *failure) concerns(resource string) bool {
+	return !f.Reason.Misconfigured() || f.Resource == resource
+}
+
 func (f *failure) err(retryAfter time.Duration) *Error {
 	return &Error{Reason: f.Reason, Status: f.Status, Code: f.Code, RetryAfter: retryAfter, Unsent: true}
 }
@@ -153,11 +162,29 @@ type sealedToken struct {
 	Issued        int64  `json:"i,omitempty"` // milliseconds, as all times here
 	Expiry        int64  `json:"e,omitempty"`
 	RefreshExpiry int64  `json:"re,omitempty"`
+	Key           []byte `json:"k,omitempty"` // see sealableKey
+	// Others are for other resources; their refresh token is this one.
+	Others map[string]*sealedToken `json:"o,omitempty"`
 }
 
 func sealable(t Token) *sealedToken {
-	s := t.part()
-	return &sealedToken{[]byte(s.access), []byte(s.refresh), s.typ, s.subject, milli(s.issued), milli(s.expiry), milli(s.refreshExpiry)}
+	own := t.own()
+	sealed := sealableFields(own.fields())
+	for resource, f := range own.others() {
+		if sealed.Others == nil {
+			sealed.Others = map[string]*sealedToken{}
+		}
+		f.Refresh, f.RefreshExpiry, f.Subject = "", time.Time{}, ""
+		sealed.Others[resource] = sealableFields(f)
+	}
+	return sealed
+}
+
+func sealableFields(f TokenFields) *sealedToken {
+	return &sealedToken{
+		Access: []byte(f.Access), Refresh: []byte(f.Refresh), Type: f.Type, Subject: f.Subject, Key: sealableKey(f.Key),
+		Issued: milli(f.Issued), Expiry: milli(f.Expiry), RefreshExpiry: milli(f.RefreshExpiry),
+	}
 }
 
 // token returns the zero Token for nil.
@@ -165,10 +192,23 @@ func (s *sealedToken) token() Token {
 	if s == nil {
 		return Token{}
 	}
-	return newToken(TokenFields{
-		Access: string(s.Access), Refresh: string(s.Refresh), Type: s.Type, Subject: s.Subject,
+	var others map[string]TokenFields
+	if len(s.Others) > 0 {
+		others = make(map[string]TokenFields, len(s.Others))
+	}
+	for resource, o := range s.Others {
+		if o != nil && len(o.Access) > 0 {
+			others[resource] = o.fields()
+		}
+	}
+	return compose(s.fields(), others)
+}
+
+func (s *sealedToken) fields() TokenFields {
+	return TokenFields{
+		Access: string(s.Access), Refresh: string(s.Refresh), Type: s.Type, Subject: s.Subject, Key: openedKey(s.Key),
 		Issued: fromMilli(s.Issued), Expiry: fromMilli(s.Expiry), RefreshExpiry: fromMilli(s.RefreshExpiry),
-	})
+	}
 }
 
 func milli(t time.Time) int64 {
@@ -224,7 +264,7 @@ func (k keys) open(e Entry) (record, error) {
 	}
 	switch r.state {
 	case born, held:
-	case done, received:
+	case done, received, noted:
 		if r.Token == nil {
 			return record{}, errFormat
 		}

@@ -47,5 +47,5 @@ func (x *exchange) hopeful(ctx context.Context, k keys) bool {
 		return false
 	}
 	_, past := x.recall(k.id, x.since)
-	return !past && !x.resting(ctx, k)
+	return !past && !x.resting(ctx, k, x.spent.Resource())
 }

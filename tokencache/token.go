@@ -36,6 +36,11 @@ type parts struct {
 	refreshExpiry   time.Time
 	key             crypto.Signer
 
+	// See resource.go.
+	resource string
+	session  *secret            // the session's own; nil if this is it
+	others   map[string]*secret // of the session's own
+
 	// header is the value of the Authorization header, made once and shared
 	// by all requests; nil if the access token may not stand in a header.
 	header []string

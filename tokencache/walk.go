@@ -15,7 +15,7 @@ const maxLinks = 16
 
 // walk follows the chain to its end.
 func (x *exchange) walk(ctx context.Context) outcome {
-	at, links, seen := x.spent, 0, map[string]bool{}
+	at, links, seen, resource := x.spent, 0, map[string]bool{}, x.spent.Resource()
 	var found *Entry // what is under at's key, if that is known
 	for {
 		seen[at.Refresh()] = true
@@ -26,7 +26,7 @@ func (x *exchange) walk(ctx context.Context) outcome {
 			return outcome{err: err}
 		}
 		x.learn(at, v.record)
-		next := v.Token.token()
+		next := v.Token.token().For(resource)
 		switch {
 		case v.past && !seen[next.Refresh()]:
 			at = next // what it leads to may have been cut, too: no browser must be given that
@@ -49,11 +49,11 @@ func (x *exchange) walk(ctx context.Context) outcome {
 			return outcome{}
 		}
 		if v.state == failed {
-			if rest := v.Failure.cooling(time.Now()); rest > 0 || v.Failure.Reason.Ends() {
+			if rest := v.Failure.cooling(time.Now()); rest > 0 && v.Failure.concerns(resource) || v.Failure.Reason.Ends() {
 				return outcome{err: v.Failure.err(rest)}
 			}
 		}
-		if x.resting(ctx, k) {
+		if x.resting(ctx, k, resource) {
 			return outcome{err: &Error{Reason: reason.Rejected, RetryAfter: x.cooldown(), Unsent: true}}
 		}
 		var again bool

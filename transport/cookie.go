@@ -47,6 +47,10 @@ type CookieEndpoint struct {
 
 // Refresh implements [tokencache.Refresher].
 func (e *CookieEndpoint) Refresh(ctx context.Context, spent tokencache.Token) (tokencache.Token, error) {
+	if spent.Resource() != "" {
+		return tokencache.Token{}, &tokencache.Error{Reason: reason.Configuration, Unsent: true,
+			Err: errors.New("the cookie style has one access token, and none for a further resource")}
+	}
 	a, err := e.post(ctx, e.URL, spent)
 	if err != nil {
 		return tokencache.Token{}, err
@@ -111,7 +115,7 @@ func (e *CookieEndpoint) post(ctx context.Context, to string, t tokencache.Token
 		return nil, &tokencache.Error{Reason: reason.Unrecognised, Unsent: true, Err: tokencache.ErrMalformedToken}
 	}
 	// Written as it is: what came from a cookie goes back the same.
-	a, failed := post(ctx, e.Base, u, http.Header{"Cookie": {c.Name + "=" + c.Value}}, "")
+	a, failed := post(ctx, e.Base, u, http.Header{"Cookie": {c.Name + "=" + c.Value}}, "", nil)
 	if failed != nil {
 		return nil, failed
 	}

@@ -2,12 +2,14 @@ package transport
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/rebearer/rebearer/internal/claims"
@@ -52,6 +54,20 @@ type TokenEndpoint struct {
 	// Scope narrows what is asked for, names separated by spaces. If empty,
 	// the scope stays as it is.
 	Scope string
+	// Resource is the resource indicator (RFC 8707) of the session's own
+	// access token. If empty, none is sent, and the server decides.
+	Resource string
+	// ResourceScopes are for servers that know no resource parameter: for each
+	// resource that is asked for, see [Transport].Resources, the scope that
+	// asks for it. One that is not listed is asked for by its indicator.
+	ResourceScopes map[string]string
+
+	// DPoP binds the access tokens to the key of their session (RFC 9449), and
+	// the refresh tokens of a public client, too. A session that has no key, or
+	// has lost it, is given a new one, which a public client's server will
+	// refuse. An answer with a token of another type is an error. If nil, the
+	// tokens are bearer tokens.
+	DPoP Prover
 
 	// Dead lists the answers which prove that the grant is dead, beside the
 	// standard's "invalid_grant": an error code such as "bad_refresh_token",
@@ -69,10 +85,8 @@ type TokenEndpoint struct {
 // Refresh implements [tokencache.Refresher].
 func (e *TokenEndpoint) Refresh(ctx context.Context, spent tokencache.Token) (tokencache.Token, error) {
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {spent.Refresh()}}
-	if e.Scope != "" {
-		form.Set("scope", e.Scope)
-	}
-	a, err := e.post(ctx, e.URL, form)
+	e.ask(form, spent.Resource())
+	a, key, err := e.present(ctx, form, spent)
 	if err != nil {
 		return tokencache.Token{}, err
 	}
@@ -84,7 +98,52 @@ func (e *TokenEndpoint) Refresh(ctx context.Context, spent tokencache.Token) (to
 	if bad != nil {
 		return tokencache.Token{}, &tokencache.Error{Reason: reason.Malformed, Status: a.status, Err: bad}
 	}
-	return m.token(a.status, time.Now())
+	return m.token(a.status, time.Now(), key)
+}
+
+// ask says what the access token is to be good for.
+func (e *TokenEndpoint) ask(form url.Values, resource string) {
+	scope, asked := e.ResourceScopes[resource]
+	switch {
+	case resource == "":
+		scope, resource = e.Scope, e.Resource
+	case asked:
+		resource = ""
+	}
+	if scope != "" {
+		form.Set("scope", scope)
+	}
+	if resource != "" {
+		form.Set("resource", resource)
+	}
+}
+
+// present sends the grant. With DPoP it is proved by the session's key, and sent
+// once more if all the server wants is its nonce in the proof (RFC 9449 section
+// 8): it has not looked at the grant.
+func (e *TokenEndpoint) present(ctx context.Context, form url.Values, spent tokencache.Token) (*answer, crypto.Signer, error) {
+	if e.DPoP == nil {
+		a, err := e.post(ctx, e.URL, form, nil)
+		return a, nil, err
+	}
+	key := spent.Key()
+	if key == nil {
+		var err error
+		if key, err = e.DPoP.NewKey(); err != nil {
+			return nil, nil, &tokencache.Error{Reason: reason.Configuration, Unsent: true, Err: err}
+		}
+	}
+	for first := true; ; first = false {
+		a, err := e.post(ctx, e.URL, form, key)
+		if err != nil {
+			return nil, nil, err
+		}
+		code := a.proofError()
+		again := e.DPoP.Learn(a.from, a.header, key, code)
+		if code != "use_dpop_nonce" || !again || !first {
+			return a, key, nil
+		}
+	}
 }
 
 // Revoke implements [tokencache.Revoker]. It revokes the refresh token, and
@@ -106,7 +165,7 @@ func (e *TokenEndpoint) Revoke(ctx context.Context, t tokencache.Token) error {
 }
 
 func (e *TokenEndpoint) revoke(ctx context.Context, token, hint string) error {
-	a, err := e.post(ctx, e.RevocationURL, url.Values{"token": {token}, "token_type_hint": {hint}})
+	a, err := e.post(ctx, e.RevocationURL, url.Values{"token": {token}, "token_type_hint": {hint}}, nil)
 	if err != nil {
 		return err
 	}
@@ -117,9 +176,9 @@ func (e *TokenEndpoint) revoke(ctx context.Context, token, hint string) error {
 	return nil
 }
 
-// post sends the form with the client's authentication (RFC 6749 section 2.3).
-// Its error is a *tokencache.Error.
-func (e *TokenEndpoint) post(ctx context.Context, to string, form url.Values) (*answer, error) {
+// post sends the form with the client's authentication (RFC 6749 section 2.3),
+// and proves the key if there is one. Its error is a *tokencache.Error.
+func (e *TokenEndpoint) post(ctx context.Context, to string, form url.Values, key crypto.Signer) (*answer, error) {
 	u, bad := endpointURL(to, e.InsecureNoTLS)
 	if bad != nil {
 		return nil, bad
@@ -128,7 +187,11 @@ func (e *TokenEndpoint) post(ctx context.Context, to string, form url.Values) (*
 	if err := e.authenticate(ctx, header, form); err != nil {
 		return nil, err
 	}
-	a, failed := post(ctx, e.Base, u, header, form.Encode())
+	var sign func(*http.Request) error
+	if key != nil {
+		sign = func(req *http.Request) error { return prove(e.DPoP, req, key, "") }
+	}
+	a, failed := post(ctx, e.Base, u, header, form.Encode(), sign)
 	if failed != nil {
 		return nil, failed
 	}
@@ -190,7 +253,7 @@ func (e *TokenEndpoint) assert(ctx context.Context, form url.Values) error {
 // token makes the Token of a successful answer (RFC 6749 section 5.1). By now
 // the old refresh token is spent: nothing but the access token itself, and a
 // type that we could not use it with, makes the answer worthless.
-func (m object) token(status int, now time.Time) (tokencache.Token, error) {
+func (m object) token(status int, now time.Time, key crypto.Signer) (tokencache.Token, error) {
 	malformed := func(why string) (tokencache.Token, error) {
 		return tokencache.Token{}, &tokencache.Error{Reason: reason.Malformed, Status: status, Err: errors.New(why)}
 	}
@@ -202,10 +265,15 @@ func (m object) token(status int, now time.Time) (tokencache.Token, error) {
 	if !keepable(refresh) {
 		refresh = "" // the old one stays
 	}
-	if typ, ok := m.text("token_type"); ok && !isBearer(typ) {
-		return malformed("token_type is not Bearer") // RFC 6749 section 7.1: must not be used
+	// RFC 6749 section 7.1: must not be used. RFC 9449 section 5: nor one that
+	// is less than was asked for.
+	switch typ, ok := m.text("token_type"); {
+	case key != nil && !strings.EqualFold(typ, "DPoP"):
+		return malformed("token_type is not DPoP")
+	case key == nil && ok && !isBearer(typ):
+		return malformed("token_type is not Bearer")
 	}
-	f := tokencache.TokenFields{Access: access, Refresh: refresh, Issued: now, Expiry: m.in("expires_in", now)}
+	f := tokencache.TokenFields{Access: access, Refresh: refresh, Issued: now, Expiry: m.in("expires_in", now), Key: key}
 	for _, name := range []string{"refresh_token_expires_in", "refresh_expires_in"} {
 		if f.RefreshExpiry.IsZero() {
 			f.RefreshExpiry = m.in(name, now)

@@ -20,6 +20,7 @@ import (
 
 // answer is what came back from the authorization server.
 type answer struct {
+	from   *url.URL
 	status int
 	header http.Header
 	body   []byte
@@ -31,8 +32,8 @@ const maxAnswer = 1 << 20
 // post sends one request to the authorization server, exactly once. It calls
 // the RoundTripper itself: an http.Client would follow a redirect and hand the
 // refresh token to wherever that leads (RFC 9700 section 4.12), and would add
-// cookies of its own.
-func post(ctx context.Context, base http.RoundTripper, to *url.URL, header http.Header, form string) (*answer, *tokencache.Error) {
+// cookies of its own. sign, if there is one, adds to the header in the end.
+func post(ctx context.Context, base http.RoundTripper, to *url.URL, header http.Header, form string, sign func(*http.Request) error) (*answer, *tokencache.Error) {
 	if base == nil {
 		base = http.DefaultTransport
 	}
@@ -51,6 +52,11 @@ func post(ctx context.Context, base http.RoundTripper, to *url.URL, header http.
 	req.Header = header
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Cache-Control", "no-store") // whatever stands between must not answer
+	if sign != nil {
+		if err := sign(req); err != nil {
+			return nil, &tokencache.Error{Reason: reason.Configuration, Unsent: true, Err: err}
+		}
+	}
 	resp, err := base.RoundTrip(req)
 	if err != nil {
 		e := broken(ctx, err)
@@ -70,7 +76,21 @@ func post(ctx context.Context, base http.RoundTripper, to *url.URL, header http.
 	case len(body) > maxAnswer:
 		body = nil
 	}
-	return &answer{resp.StatusCode, resp.Header, body}, nil
+	return &answer{sentTo(req), resp.StatusCode, resp.Header, body}, nil
+}
+
+// proofError returns what the answer finds wrong with the DPoP proof (RFC 9449
+// sections 5 and 8), or "".
+func (a *answer) proofError() string {
+	if a.status != http.StatusBadRequest && a.status != http.StatusUnauthorized {
+		return ""
+	}
+	m, _ := members(a.body)
+	switch code := m.code(); code {
+	case "use_dpop_nonce", "invalid_dpop_proof":
+		return code
+	}
+	return ""
 }
 
 // broken classifies an error of the network.
@@ -129,6 +149,7 @@ func endpointURL(raw string, insecure bool) (*url.URL, *tokencache.Error) {
 // by itself: what is not known to be dead is not dead.
 func (a *answer) failure(code string, dead []string) *tokencache.Error {
 	e := &tokencache.Error{Status: a.status, Code: plain(code), RetryAfter: retryAfter(a.header.Get("Retry-After"), time.Now())}
+	e.Unsent = a.proofError() == "use_dpop_nonce" // the grant was not looked at
 	switch {
 	case a.status >= 500:
 		e.Reason = reason.Unavailable

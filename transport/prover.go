@@ -2,8 +2,12 @@ package transport
 
 import (
 	"crypto"
+	"errors"
 	"net/http"
 	"net/url"
+
+	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
 )
 
 // A Prover proves that the sender of a request holds the key that its tokens
@@ -25,4 +29,30 @@ type Prover interface {
 	// that the answer names, or empty. It reports whether a new proof differs
 	// in what the code is about, so that it is worth sending.
 	Learn(from *url.URL, header http.Header, key crypto.Signer, code string) (again bool)
+}
+
+// isBound reports whether the token works only with a proof.
+func isBound(t tokencache.Token) bool { return t.Type() == "DPoP" }
+
+// prove has the request proved. An error is one of the program's: nothing was
+// sent.
+func prove(p Prover, req *http.Request, key crypto.Signer, access string) error {
+	err := errors.New("the token is bound to a key, and there is no DPoP to prove that with")
+	if p != nil {
+		err = p.Prove(req, key, access)
+	}
+	if err != nil {
+		return &tokencache.Error{Reason: reason.Configuration, Unsent: true, Err: err}
+	}
+	return nil
+}
+
+// sentTo returns the URL as the server sees it.
+func sentTo(req *http.Request) *url.URL {
+	if req.Host == "" || req.Host == req.URL.Host {
+		return req.URL
+	}
+	u := *req.URL
+	u.Host = req.Host
+	return &u
 }

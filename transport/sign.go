@@ -19,12 +19,12 @@ func (t *Transport) send(req *http.Request, token tokencache.Token, body io.Read
 	signed.Header = make(http.Header, len(req.Header)+1)
 	for name, values := range req.Header {
 		if strings.EqualFold(name, "Connection") {
-			values = withoutAuthorization(values)
+			values = withoutOurs(values)
 		}
 		signed.Header[name] = slices.Clip(values) // what Base adds does not end up in the caller's
 	}
 	signed.Body = body
-	if err := token.SetHeader(signed.Header); err != nil {
+	if err := t.sign(signed, token); err != nil {
 		if body != nil {
 			body.Close()
 		}
@@ -38,6 +38,14 @@ func (t *Transport) send(req *http.Request, token tokencache.Token, body io.Read
 		}
 	}
 	return resp, err
+}
+
+// sign sets the headers that the token wants.
+func (t *Transport) sign(req *http.Request, token tokencache.Token) error {
+	if err := token.SetHeader(req.Header); err != nil || !isBound(token) {
+		return err
+	}
+	return prove(t.DPoP, req, token.Key(), token.Access())
 }
 
 // strayed reports whether a redirect has led the request away from the allowed
@@ -63,14 +71,14 @@ func authorized(h http.Header) bool {
 	return false
 }
 
-// withoutAuthorization keeps the header that we set from being named as
-// hop-by-hop (RFC 9110 section 7.6.1), which would have a proxy remove it.
-func withoutAuthorization(connection []string) []string {
+// withoutOurs keeps the headers that we set from being named as hop-by-hop (RFC
+// 9110 section 7.6.1), which would have a proxy remove them.
+func withoutOurs(connection []string) []string {
 	var out []string
 	for _, line := range connection {
 		var options []string
 		for option := range strings.SplitSeq(line, ",") {
-			if option = strings.TrimSpace(option); !strings.EqualFold(option, "Authorization") {
+			if option = strings.TrimSpace(option); !strings.EqualFold(option, "Authorization") && !strings.EqualFold(option, "DPoP") {
 				options = append(options, option)
 			}
 		}

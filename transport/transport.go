@@ -1,9 +1,7 @@
 package transport
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -12,7 +10,6 @@ import (
 	"github.com/rebearer/rebearer/internal/challenge"
 	"github.com/rebearer/rebearer/internal/origin"
 	"github.com/rebearer/rebearer/internal/reentry"
-	"github.com/rebearer/rebearer/internal/replay"
 	"github.com/rebearer/rebearer/tokencache"
 	"github.com/rebearer/rebearer/tokencache/reason"
 )
@@ -46,7 +43,7 @@ type Transport struct {
 
 	// Origins are where the tokens may go, such as "https://api.example.com"
 	// or "http://127.0.0.1:8080": scheme, host and port, compared exactly. If
-	// empty, no request is signed.
+	// empty, and Resources too, no request is signed.
 	Origins []string
 
 	// InsecureNoTLS permits tokens over plain http to hosts that are not
@@ -57,6 +54,18 @@ type Transport struct {
 	// bytes, where the request has no GetBody. A longer body is sent once,
 	// and its 401 is returned. If zero, 1 MiB; if negative, nothing is kept.
 	MaxBody int64
+
+	// Resources name the origins whose APIs want an access token of their own,
+	// with the resource indicator (RFC 8707) that it is asked for by. It is
+	// had with the session's one refresh token. They need not stand in
+	// Origins; an origin that does not stand here gets the session's own
+	// access token.
+	Resources map[string]string
+
+	// DPoP proves possession of the key of a token that is bound to one (RFC
+	// 9449 section 7). Without it a request with such a token is not sent but
+	// returns an error. Other tokens need none.
+	DPoP Prover
 
 	// Unauthorized reports whether an answer means that the access token was
 	// rejected. It must not read the body. If nil, that is status 401.
@@ -90,131 +99,31 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, closing(req, err)
 	}
-	if !origins.Contains(req.URL) || strayed(req, origins) {
+	resource, allowed := origins.Lookup(req.URL)
+	if !allowed || strayed(req, origins) {
 		return t.base().RoundTrip(req)
 	}
 	if req.URL.Scheme == "http" && !t.InsecureNoTLS && !origin.Loopback(req.URL) {
 		return nil, closing(req, ErrInsecure)
 	}
-	token, err := cache.Fresh(ctx)
+	token, err := cache.FreshFor(ctx, resource)
 	if err != nil {
 		return nil, closing(req, endOr(ctx, err))
 	}
 	if token.Access() == "" {
 		return t.base().RoundTrip(req) // nobody is signed in
 	}
-	return t.attempt(req, cache, token)
+	return t.serve(req, cache, token)
 }
 
-// attempt sends the request, and once more if its token was rejected.
-func (t *Transport) attempt(req *http.Request, cache *tokencache.Cache, token tokencache.Token) (*http.Response, error) {
-	body := req.Body
-	kept := t.keep(req)
-	if kept != nil {
-		body = kept
-	}
-	resp, err := t.send(req, token, body)
-	if err != nil || !t.rejected(resp) {
-		if kept != nil {
-			kept.Release()
-		}
-		return resp, err
-	}
-	again := secondBody(req, kept, resp)
-	next, err := cache.Refresh(req.Context(), token)
-	if again == nil || err != nil || next.Access() == token.Access() {
-		if again != nil {
-			again.Close()
-		}
-		if req.Context().Err() != nil && err != nil {
-			resp.Body.Close()
-			return nil, endOr(req.Context(), err)
-		}
-		return resp, nil
-	}
-	resp.Body.Close()
-	if resp, err = t.send(req, next, again); err == nil && t.rejected(resp) {
-		cache.Rejected(next)
-	}
-	return resp, err
-}
-
-// keep returns a body that can be sent twice where the request has no means of
-// its own for that; nil if it needs none.
-func (t *Transport) keep(req *http.Request) *replay.Body {
-	if req.Body == nil || req.Body == http.NoBody || req.GetBody != nil {
-		return nil
-	}
-	limit := t.MaxBody
-	if limit == 0 {
-		limit = defaultMaxBody
-	}
-	return replay.Keep(req.Body, max(0, limit))
-}
-
-// secondBody returns the body for the second attempt, nil if there cannot be
-// one. The answer's body is drained and closed first: otherwise its connection
-// is lost, and where only one is allowed the second attempt would wait for it
-// for ever.
-func secondBody(req *http.Request, kept *replay.Body, resp *http.Response) io.ReadCloser {
-	if kept != nil && kept.Lost() {
-		kept.Release()
-		return nil
-	}
-	drain(resp)
-	switch {
-	case kept != nil:
-		if again, ok := kept.Again(req.Context(), patience); ok {
-			return again
-		}
-		return nil
-	case req.Body == nil || req.Body == http.NoBody:
-		return http.NoBody
-	}
-	again, err := req.GetBody()
-	if err != nil {
-		return nil
-	}
-	return again
-}
-
-// drain reads and closes the answer's body, and leaves a copy in its place. One
-// that is too long is left as it was, since its connection is lost anyway. One
-// that does not end is given up, without waiting for its Close: that of a
-// compressed body waits for the Read that hangs.
-func drain(resp *http.Response) {
-	body := resp.Body
-	copied := make(chan io.Reader, 1)
-	go func() {
-		head, err := io.ReadAll(io.LimitReader(body, maxDrain+1))
-		if err != nil || len(head) > maxDrain {
-			copied <- io.MultiReader(bytes.NewReader(head), body)
-			return
-		}
-		body.Close()
-		copied <- bytes.NewReader(head)
-	}()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case c := <-copied:
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{c, body}
-	case <-timer.C:
-		go body.Close()
-		resp.Body = io.NopCloser(cut{})
-	}
-}
-
-type cut struct{}
-
-func (cut) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
-
-// rejected reports whether a refresh may help.
+// rejected reports whether a refresh may help. Where another proof does not, the
+// token may be bound to another key than we have.
 func (t *Transport) rejected(resp *http.Response) bool {
-	return t.unauthorized(resp) && challenge.Decide(resp.Header).Verdict == challenge.Refresh
+	if !t.unauthorized(resp) {
+		return false
+	}
+	v := challenge.Decide(resp.Header).Verdict
+	return v == challenge.Refresh || v == challenge.Proof
 }
 
 func (t *Transport) unauthorized(resp *http.Response) bool {
@@ -237,7 +146,7 @@ func (t *Transport) allowed() (*origin.Set, error) {
 		return s, nil
 	}
 	t.once.Do(func() {
-		s, err := origin.Parse(t.Origins)
+		s, err := origin.Parse(t.Origins, t.Resources)
 		if err != nil {
 			t.bad = &tokencache.Error{Reason: reason.Configuration, Err: err}
 			return

@@ -19,6 +19,9 @@ const (
 	// challenge of an unknown scheme, a Bearer or DPoP challenge with
 	// invalid_token, with no error or with one not named below.
 	Refresh
+	// Proof: the same token with another DPoP proof (invalid_dpop_proof, RFC
+	// 9449 section 7.1), or one that is bound to the key that we have.
+	Proof
 	// Scope: a token that covers more (insufficient_scope, RFC 6750 section
 	// 3.1).
 	Scope
@@ -73,6 +76,8 @@ func (c *Challenge) verdict() Verdict {
 		switch c.Params["error"] {
 		case "use_dpop_nonce":
 			return Nonce
+		case "invalid_dpop_proof":
+			return Proof
 		case "insufficient_user_authentication":
 			return StepUp
 		case "insufficient_scope":

@@ -26,6 +26,7 @@ func TestDecide(t *testing.T) {
 		{"Bearer without an error: refresh", []string{`Bearer realm="x"`}, refresh},
 		{"Bearer with invalid_token: refresh", []string{`Bearer error="invalid_token"`}, refresh},
 		{"DPoP with invalid_token: refresh", []string{`DPoP error="invalid_token", algs="ES256"`}, refresh},
+		{"DPoP with invalid_dpop_proof: another proof", []string{`DPoP error="invalid_dpop_proof"`}, decision{Verdict: challenge.Proof}},
 		{"an error that is not registered: refresh", []string{`Bearer error="request_unauthorized"`}, refresh},
 		{"an unknown scheme: refresh", []string{`X-Own error="insufficient_scope"`}, refresh},
 		{"an unknown scheme besides Basic: refresh", []string{`Basic realm="x", Token`}, refresh},

@@ -4,15 +4,18 @@ package origin
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Set is a set of origins. It is safe for concurrent use; a nil Set is empty.
+// Set is a set of origins, each with a value. It is safe for concurrent use; a
+// nil Set is empty.
 type Set struct {
-	origins map[origin]struct{}
+	origins map[origin]string
 }
 
 // origin is normalised, so that == compares.
@@ -27,14 +30,27 @@ type origin struct {
 // scheme http or https. A trailing slash is allowed; a user, path, query,
 // fragment, wildcard or zone is not, nor is a host that is not ASCII. An error
 // names the entry, without what could be a secret in it.
-func Parse(origins []string) (*Set, error) {
-	s := &Set{make(map[origin]struct{}, len(origins))}
+//
+// Those of values are in the set, too, and have the value; all others have "".
+func Parse(origins []string, values map[string]string) (*Set, error) {
+	s := &Set{make(map[origin]string, len(origins)+len(values))}
 	for i, entry := range origins {
 		o, wrong := parse(entry)
 		if wrong != "" {
 			return nil, fmt.Errorf("rebearer: origin %d of %d, %q: %s", i+1, len(origins), shown(entry), wrong)
 		}
-		s.origins[o] = struct{}{}
+		s.origins[o] = ""
+	}
+	spelled := map[origin]bool{}
+	for _, entry := range slices.Sorted(maps.Keys(values)) {
+		o, wrong := parse(entry)
+		if wrong == "" && spelled[o] && s.origins[o] != values[entry] {
+			wrong = "is there in another spelling, with another value"
+		}
+		if wrong != "" {
+			return nil, fmt.Errorf("rebearer: origin %q: %s", shown(entry), wrong)
+		}
+		s.origins[o], spelled[o] = values[entry], true
 	}
 	return s, nil
 }
@@ -44,15 +60,21 @@ func Parse(origins []string) (*Set, error) {
 // letters, digits, dots, hyphens and underscores or as an address in its usual
 // form, is of none of them.
 func (s *Set) Contains(u *url.URL) bool {
+	_, ok := s.Lookup(u)
+	return ok
+}
+
+// Lookup is Contains, and returns the value of the origin.
+func (s *Set) Lookup(u *url.URL) (value string, ok bool) {
 	if s == nil || u == nil {
-		return false
+		return "", false
 	}
 	o, wrong := of(u)
 	if wrong != "" {
-		return false
+		return "", false
 	}
-	_, ok := s.origins[o]
-	return ok
+	value, ok = s.origins[o]
+	return value, ok
 }
 
 // Loopback reports whether u is an http or https URL of this machine by its

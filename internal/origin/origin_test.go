@@ -67,7 +67,7 @@ func TestContains(t *testing.T) {
 		{"IPv6 with a zone", "http://[fe80::1]", "http://[fe80::1%25eth0]/", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, err := origin.Parse([]string{"https://other.example:1", test.entry})
+			s, err := origin.Parse([]string{"https://other.example:1", test.entry}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +84,7 @@ func TestContains(t *testing.T) {
 
 // B3, T-A1: net/http takes a URL that url.Parse would not have made.
 func TestContainsTrustsNoURLThatWasMadeByHand(t *testing.T) {
-	s, err := origin.Parse([]string{"https://h", "https://127.0.0.1", "https://[::1]"})
+	s, err := origin.Parse([]string{"https://h", "https://127.0.0.1", "https://[::1]"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestContainsTrustsNoURLThatWasMadeByHand(t *testing.T) {
 
 func TestAnEmptySetContainsNothing(t *testing.T) {
 	u := &url.URL{Scheme: "https", Host: "h"}
-	none, err := origin.Parse(nil)
+	none, err := origin.Parse(nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"a host too long for DNS", "https://" + strings.Repeat("a.", 127) + "a", "long"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, err := origin.Parse([]string{"https://h", test.entry})
+			s, err := origin.Parse([]string{"https://h", test.entry}, nil)
 			if err == nil || s != nil {
 				t.Fatalf("Parse(%q) = %v, %v", test.entry, s, err)
 			}
@@ -211,12 +211,12 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		})
 	}
 	t.Run("the entry is quoted", func(t *testing.T) {
-		if _, err := origin.Parse([]string{"ftp://h"}); !strings.Contains(err.Error(), `"ftp://h"`) {
+		if _, err := origin.Parse([]string{"ftp://h"}, nil); !strings.Contains(err.Error(), `"ftp://h"`) {
 			t.Error(err)
 		}
 	})
 	t.Run("digits and an x at the start make no number", func(t *testing.T) {
-		if _, err := origin.Parse([]string{"http://1x", "http://0xyz", "http://127.0.0.1.example", "http://3com"}); err != nil {
+		if _, err := origin.Parse([]string{"http://1x", "http://0xyz", "http://127.0.0.1.example", "http://3com"}, nil); err != nil {
 			t.Error(err)
 		}
 	})
@@ -228,7 +228,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 		"https://user:canary@h", "https://canary@h/x", "https://u:?canary@h", "https://h?access_token=canary",
 		"https://h/?a=canary@b", "https://h#canary", "user:canary@h", "canary@https://h", "https://h/?q=@canary",
 	} {
-		if _, err := origin.Parse([]string{entry}); err == nil || strings.Contains(err.Error(), "canary") {
+		if _, err := origin.Parse([]string{entry}, nil); err == nil || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%s: %v", entry, err)
 		}
 	}
@@ -295,7 +295,7 @@ func TestLoopback(t *testing.T) {
 }
 
 func TestTheCommonCaseAllocatesNothing(t *testing.T) {
-	s, err := origin.Parse([]string{"https://api.example.com", "https://h:8443", "http://127.0.0.1:8080", "https://[2001:db8::1]"})
+	s, err := origin.Parse([]string{"https://api.example.com", "https://h:8443", "http://127.0.0.1:8080", "https://[2001:db8::1]"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,7 +323,7 @@ func TestTheCommonCaseAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkContains(b *testing.B) {
-	s, err := origin.Parse([]string{"https://api.example.com", "https://h:8443"})
+	s, err := origin.Parse([]string{"https://api.example.com", "https://h:8443"}, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -366,7 +366,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, entry string) {
-		s, err := origin.Parse([]string{entry})
+		s, err := origin.Parse([]string{entry}, nil)
 		if err != nil {
 			if s != nil {
 				t.Error("both a set and an error")
@@ -383,7 +383,7 @@ func FuzzParse(f *testing.F) {
 			if err != nil || !s.Contains(u) {
 				t.Errorf("%q does not contain %q, %v", entry, raw, err)
 			}
-			if again, err := origin.Parse([]string{u.Scheme + "://" + u.Host}); err != nil || !again.Contains(u) {
+			if again, err := origin.Parse([]string{u.Scheme + "://" + u.Host}, nil); err != nil || !again.Contains(u) {
 				t.Errorf("%q is not accepted again: %v", u, err)
 			}
 		}
@@ -409,7 +409,7 @@ func FuzzContains(f *testing.F) {
 		if u, err := url.Parse(scheme + "://" + host); err == nil {
 			urls = append(urls, u)
 		}
-		s, err := origin.Parse([]string{entry})
+		s, err := origin.Parse([]string{entry}, nil)
 		for _, u := range urls {
 			if origin.Loopback(u) {
 				_, host, _ := same(t, u.String())
