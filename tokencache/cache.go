@@ -109,7 +109,7 @@ func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, err
 	how.spent, how.shown, how.since = now, now.Refresh() == c.shown.Refresh(), c.born
 	out := c.coordinator.refresh(ctx, how)
 	if !out.token.IsZero() {
-		c.advance(now.own(), out.token.own())
+		c.advance(now.own(), out.token.own(), out.through)
 	}
 	if ctx.Err() == nil && !(how.ahead && out.err != nil) { // nobody feels that one
 		c.failure.Store(&out.err)
@@ -142,11 +142,15 @@ func (t Token) answers(spent Token) bool {
 	return t.Valid(0)
 }
 
-// advance replaces the token that was spent, and no other: a late answer never
-// replaces a newer one.
-func (c *Cache) advance(spent, next Token) {
-	if now := c.now.Load(); (Token{now}).Same(spent) {
-		c.now.CompareAndSwap(now, next.s)
+// advance replaces the token that was spent, or one that the way to next led
+// through, and no other: a late answer never replaces a newer one.
+func (c *Cache) advance(spent, next Token, through map[string]bool) {
+	for {
+		now := Token{c.now.Load()}
+		older := through[now.Refresh()] && now.Refresh() != next.Refresh()
+		if !older && !now.Same(spent) || c.now.CompareAndSwap(now.s, next.s) {
+			return
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ func (c *Cache) catchUp(ctx context.Context, now Token) error {
 	if end != nil {
 		return end
 	}
-	c.advance(now, newest)
+	c.advance(now, newest, nil)
 	return nil
 }
 

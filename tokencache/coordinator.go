@@ -159,8 +159,9 @@ type outcome struct {
 	// token is the newest one that is known, also beside an error: it is what
 	// the browser should hold.
 	token     Token
-	presented bool // by this flight
-	led       bool // by the one who reads this, rather than joined
+	through   map[string]bool // the refresh tokens that led to it
+	presented bool            // by this flight
+	led       bool            // by the one who reads this, rather than joined
 	err       error
 }
 

@@ -1,7 +1,7 @@
 package tokencache
 
 // Advance is what a refresh does to its Cache at the end.
-func (c *Cache) Advance(spent, next Token) { c.advance(spent, next) }
+func (c *Cache) Advance(spent, next Token) { c.advance(spent, next, nil) }
 
 // Watched is how many keys somebody waits for.
 func (m *MemoryStore) Watched() int {

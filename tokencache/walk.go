@@ -14,8 +14,9 @@ import (
 const maxLinks = 16
 
 // walk follows the chain to its end.
-func (x *exchange) walk(ctx context.Context) outcome {
+func (x *exchange) walk(ctx context.Context) (out outcome) {
 	at, links, seen, resource := x.spent, 0, map[string]bool{}, x.spent.Resource()
+	defer func() { out.through = seen }()
 	var found *Entry // what is under at's key, if that is known
 	for {
 		seen[at.Refresh()] = true

@@ -104,16 +104,16 @@ func TestAStepUpIsATypedError(t *testing.T) {
 	for _, test := range []struct {
 		name, challenge string
 		status          int
-		want            *transport.StepUpError
+		want            *tokencache.StepUpError
 	}{
 		{"stronger and younger", `Bearer error="insufficient_user_authentication", acr_values="gold silver", max_age="60"`, 401,
-			&transport.StepUpError{Code: "insufficient_user_authentication", ACRValues: []string{"gold", "silver"}, MaxAge: time.Minute}},
+			&tokencache.StepUpError{Code: "insufficient_user_authentication", ACRValues: []string{"gold", "silver"}, MaxAge: time.Minute}},
 		{"at this moment", `Bearer error="insufficient_user_authentication", max_age=0`, 401,
-			&transport.StepUpError{Code: "insufficient_user_authentication"}},
+			&tokencache.StepUpError{Code: "insufficient_user_authentication"}},
 		{"no age", `Bearer error="insufficient_user_authentication"`, 401,
-			&transport.StepUpError{Code: "insufficient_user_authentication", MaxAge: -1}},
+			&tokencache.StepUpError{Code: "insufficient_user_authentication", MaxAge: -1}},
 		{"more scope", `Bearer error="insufficient_scope", scope="read write"`, 403,
-			&transport.StepUpError{Code: "insufficient_scope", Scope: []string{"read", "write"}, MaxAge: -1}},
+			&tokencache.StepUpError{Code: "insufficient_scope", Scope: []string{"read", "write"}, MaxAge: -1}},
 		{"a dead token", `Bearer error="invalid_token"`, 401, nil},
 		{"no challenge", "", 403, nil},
 	} {
@@ -125,7 +125,7 @@ func TestAStepUpIsATypedError(t *testing.T) {
 			a := r.get(t)
 			wantStatus(t, a, test.status)
 			err := transport.StepUp(a.Response)
-			var got *transport.StepUpError
+			var got *tokencache.StepUpError
 			errors.As(err, &got)
 			if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", test.want) || (err == nil) != (test.want == nil) {
 				t.Errorf("%+v, want %+v", got, test.want)

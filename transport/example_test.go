@@ -169,7 +169,7 @@ func ExampleStepUp() {
 	}
 	defer resp.Body.Close()
 
-	var stepUp *transport.StepUpError
+	var stepUp *tokencache.StepUpError
 	if errors.As(transport.StepUp(resp), &stepUp) {
 		fmt.Println(stepUp)
 		fmt.Println("acr_values:", stepUp.ACRValues, "max_age:", stepUp.MaxAge)

@@ -76,7 +76,7 @@ func TestNothingThatIsPrintedHoldsASecret(t *testing.T) {
 		"an interface":              []tokencache.Refresher{grant, cookie},
 		"a pointer to a pointer":    &grant,
 		"an endpoint in a Revoker":  struct{ tokencache.Revoker }{grant},
-		"a StepUpError":             &transport.StepUpError{Code: "insufficient_scope"},
+		"a StepUpError":             &tokencache.StepUpError{Code: "insufficient_scope"},
 		"errors of a configuration": []error{transport.ErrInsecure},
 	} {
 		t.Run(name, func(t *testing.T) {
