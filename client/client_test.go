@@ -237,7 +237,7 @@ func TestStatusError(t *testing.T) {
 		}
 	})
 	t.Run("carries what a stronger sign-in must be", func(t *testing.T) { // B13
-		var s *transport.StepUpError
+		var s *tokencache.StepUpError
 		if e := get(t, "/stepup"); !errors.As(e, &s) || !errors.Is(e, tokencache.ErrUnauthorized) {
 			t.Fatal(e)
 		}

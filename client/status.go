@@ -19,7 +19,7 @@ const maxBody = 64 << 10
 // errors.Is(err, tokencache.ErrUnauthorized) is true for 401. If the refresh
 // failed before that, errors.Is and errors.As also see why, so that
 // tokencache.ErrLoginRequired tells a session that is over. If the API wants a
-// stronger sign-in or more scope, errors.As finds a [*transport.StepUpError].
+// stronger sign-in or more scope, errors.As finds a [*tokencache.StepUpError].
 type StatusError struct {
 	// Status is the HTTP status code.
 	Status int

@@ -23,14 +23,21 @@ import (
 // 503, and so on; a program instead of a person gets the status and a
 // problem (RFC 9457). It quotes nothing of err but its reason.
 //
+// A [*tokencache.StepUpError] leads a page to the login page, which finds with
+// [StepUp] what to ask for, and keeps the session. A program gets 403 with the
+// members acr_values, max_age and scope, and with login, where its page is to
+// navigate; [Authenticator.ScriptHandler] has a fetch that does. If it has
+// just been to the login page for the same, there is a page with 403 that says
+// so, and again instead of login.
+//
 // For an API's 401, [tokencache.ErrUnauthorized] is enough: why it could not be
 // cured is known to the request's Cache. Of other errors, one of the network or
 // with a method StatusCode that returns 5xx is answered with 502, any other with
 // 500.
 //
 // If the header has gone out, it cannot be answered any more: a page of HTML
-// gets the script of the boundary at its end where that may help, and all else
-// stays as it is.
+// gets the script of the boundary, or a link to the login page, at its end where
+// that may help, and all else stays as it is.
 //
 // It has the form of the ErrorHandler of an httputil.ReverseProxy.
 func (a *Authenticator) Error(w http.ResponseWriter, r *http.Request, err error) {
@@ -54,6 +61,7 @@ type class int
 const (
 	other        class = iota
 	over               // the session has ended
+	stepUp             // it is not strong enough
 	unauthorized       // no access token works
 	unavailable        // later, perhaps
 	misconfigured
@@ -65,6 +73,8 @@ const (
 // that tried.
 func classify(r *http.Request, err error) (class, error) {
 	var e *tokencache.Error
+	var wanted *tokencache.StepUpError
+	errors.As(err, &wanted)
 	if !errors.As(err, &e) && errors.Is(err, tokencache.ErrUnauthorized) {
 		if why := tokencache.FromContext(r.Context()).Err(); why != nil {
 			err = why
@@ -77,6 +87,8 @@ func classify(r *http.Request, err error) (class, error) {
 		return gone, err
 	case errors.Is(err, tokencache.ErrLoginRequired):
 		return over, err
+	case wanted != nil: // the API took the token for good, whatever a refresh has come to
+		return stepUp, wanted
 	case errors.As(err, &e) && e.Reason.Misconfigured(), errors.Is(err, tokencache.ErrReentrant):
 		return misconfigured, err
 	case e != nil, errors.Is(err, errUnverified):
@@ -100,8 +112,12 @@ func (s *session) fail(w http.ResponseWriter, r *http.Request, err error) {
 	what, err := classify(r, err)
 	s.auth.note(r, what, err)
 	if s.settled() {
-		if what == unauthorized && s.curable() {
-			s.append(w, r)
+		switch {
+		case what == unauthorized && s.curable():
+			s.append(w, "script", s.page(r))
+		case what == stepUp: // by a link, which goes round in no circles
+			asked := demand(err.(*tokencache.StepUpError))
+			s.append(w, "stepup", page{Login: s.auth.stepUpFor(r, true, asked)})
 		}
 		return
 	}
@@ -109,6 +125,8 @@ func (s *session) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case over:
 		s.end(err)
 		s.login(w, r, reasonOf(err))
+	case stepUp:
+		s.stepUp(w, r, err.(*tokencache.StepUpError))
 	case unauthorized:
 		s.unauthorized(w, r)
 	case unavailable:
@@ -188,6 +206,8 @@ type problem struct {
 	reason     reason.Reason
 	detail     string
 	retryAfter time.Duration
+	demanded   *demanded // by a step-up
+	here       string    // where a page tries again; if empty, at itself
 }
 
 func (p problem) header(w http.ResponseWriter) {
@@ -206,7 +226,8 @@ func (p problem) write(w http.ResponseWriter) {
 		Status int           `json:"status"`
 		Detail string        `json:"detail,omitempty"`
 		Reason reason.Reason `json:"reason,omitempty"`
-	}{http.StatusText(p.status), p.status, p.detail, p.reason})
+		*demanded
+	}{http.StatusText(p.status), p.status, p.detail, p.reason, p.demanded})
 	w.Write(body)
 }
 

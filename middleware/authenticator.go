@@ -33,7 +33,8 @@ type Authenticator struct {
 	Mode Mode
 
 	// LoginURL is the path of the login page; it gets the query parameter
-	// next, see [Next]. If empty, "/login".
+	// next, see [Next], and for a stronger sign-in those of [StepUp]. If
+	// empty, "/login".
 	LoginURL string
 	// RefreshURL is the path of RefreshHandler. If empty, "/auth/refresh".
 	RefreshURL string
@@ -49,8 +50,9 @@ type Authenticator struct {
 	// the one script element that is written. If nil, it has none: a policy
 	// that allows 'self' needs none.
 	Nonce func(*http.Request) string
-	// Log gets a record for each session that ended and each refresh that
-	// failed, with its reason and never a token. If nil, nothing is logged.
+	// Log gets a record for each session that ended, each refresh that failed
+	// and each step-up that was in vain, with its reason and never a token. If
+	// nil, nothing is logged.
 	Log *slog.Logger
 
 	once   sync.Once

@@ -116,14 +116,14 @@ func (s *session) page(r *http.Request) page {
 	return p
 }
 
-// append has the browser refresh although the page is under way: the element
-// goes at its end, wherever that is.
-func (s *session) append(w http.ResponseWriter, r *http.Request) {
+// append has the browser refresh, or a person sign in, although the page is
+// under way: the element goes at its end, wherever that is.
+func (s *session) append(w http.ResponseWriter, name string, p page) {
 	if !strings.HasPrefix(strings.ToLower(w.Header().Get("Content-Type")), "text/html") {
 		return
 	}
 	var b bytes.Buffer
-	if pages.ExecuteTemplate(&b, "script", s.page(r)) == nil {
+	if pages.ExecuteTemplate(&b, name, p) == nil {
 		w.Write(b.Bytes())
 	}
 }
@@ -137,6 +137,7 @@ func (s *session) problem(w http.ResponseWriter, r *http.Request, p problem) {
 	p.header(w)
 	said := s.page(r)
 	said.Title, said.Detail = http.StatusText(p.status), p.detail
+	said.Here = or(p.here, said.Here)
 	s.render(w, p.status, "problem", said)
 }
 

@@ -19,7 +19,9 @@ import (
 var ErrCookieTooLarge = errors.New("rebearer: the tokens do not fit into cookies")
 
 // Cookies say how a browser keeps the tokens: in two cookies that scripts cannot
-// read. The zero value is the safest that every page can work with.
+// read. The zero value is the safest that every page can work with. A third,
+// "__Host-rebearer", or "rebearer" with InsecureNoTLS, holds no token, is there
+// for some minutes after a [StepUp], and keeps that from going round in circles.
 //
 // A byte of a token that may not stand in a cookie has the whole token encoded.
 // A handler inside [Authenticator.Handler] does not find the cookies in its
@@ -53,8 +55,8 @@ const month = 30 * 24 * time.Hour
 
 // names are the cookies with all defaults filled in.
 type names struct {
-	access, refresh string
-	refreshPath     string
+	access, refresh, rounds string
+	refreshPath             string
 }
 
 func (c *Cookies) validate() (names, error) {
@@ -63,6 +65,7 @@ func (c *Cookies) validate() (names, error) {
 	if c.InsecureNoTLS {
 		host, secure = "", ""
 	}
+	n.rounds = host + "rebearer"
 	if n.access == "" {
 		n.access = host + "access"
 	}
@@ -71,8 +74,8 @@ func (c *Cookies) validate() (names, error) {
 	} else if n.refresh == "" {
 		n.refresh = host + "refresh"
 	}
-	if n.access == n.refresh {
-		return n, errors.New("middleware: both cookies have the same name")
+	if n.access == n.refresh || n.access == n.rounds || n.refresh == n.rounds {
+		return n, errors.New("middleware: two cookies have the same name")
 	}
 	for _, cookie := range []*http.Cookie{c.cookie(n.access, "x", "/", 1), c.cookie(n.refresh, "x", n.refreshPath, 1)} {
 		if err := cookie.Valid(); err != nil || cookie.String() == "" {
@@ -250,7 +253,7 @@ func (a *Authenticator) otherCookies(values []string) []string {
 }
 
 func (a *Authenticator) ours(name string) bool {
-	return name == a.names.access || name == a.names.refresh
+	return name == a.names.access || name == a.names.refresh || name == a.names.rounds
 }
 
 // disown removes what somebody else sets under our names, such as an upstream

@@ -38,6 +38,15 @@
 // cleared by a logout, and by a page whose session was proved to be over, and
 // by nothing else.
 //
+// # A stronger sign-in
+//
+// An API may want more than the user's sign-in gives (RFC 9470, and
+// insufficient_scope of RFC 6750): [Authenticator.Boundary] and
+// [Authenticator.Error] then send the browser to the login page once, with what
+// the API asks for. The session and its cookies stay until the next
+// [Authenticator.SignIn]. The login handler passes on what [StepUp] returns, or
+// the authorization server finds that the user is signed in already.
+//
 // # Where to put it
 //
 // Around what writes the response, and inside what only looks at it: a recoverer,

@@ -31,15 +31,30 @@
     return m && m[1];
   }
 
+  // loginOf returns the login page of an answer that wants a stronger sign-in, to
+  // come back here from, or null if it wants none or has just had one.
+  function loginOf(response) {
+    if (response.status !== 403 || new URL(response.url).origin !== location.origin) return null;
+    const m = /\bRebearer login="([^"]+)"/.exec(response.headers.get("WWW-Authenticate") || "");
+    if (!m) return null;
+    const to = new URL(m[1], location.origin);
+    if (to.origin !== location.origin || to.protocol !== location.protocol) return null;
+    to.searchParams.set("next", location.pathname + location.search);
+    return to.href;
+  }
+
   // survive is fetch, but for a 401 that new tokens cure: that is sent again,
-  // once. Without a cure the 401 is the answer.
+  // once. Without a cure the 401 is the answer. For a 403 that a stronger sign-in
+  // cures, the page goes there.
   async function survive(input, init) {
     const request = new Request(input, init);
     const again = request.clone();
-    const response = await fetch(request);
+    let response = await fetch(request);
     const spent = spentOf(response);
-    if (spent === null || (await renew(spent)) !== RENEWED) return response;
-    return fetch(again);
+    if (spent !== null && (await renew(spent)) === RENEWED) response = await fetch(again);
+    const stronger = loginOf(response);
+    if (stronger !== null) location.assign(stronger);
+    return response;
   }
 
   // times counts how often in a row this page has come back from a reload of

@@ -18,8 +18,10 @@ var script string
 //
 // where rebearer.fetch is fetch, but for a 401 of a [Authenticator.Boundary]:
 // it has the tokens renewed, once for all calls and all tabs, and sends the
-// request again. The attributes data-refresh and data-login of the element name
-// RefreshURL and the login page, where those are not the defaults.
+// request again. For a 403 that asks for a stronger sign-in it leaves the page
+// for the login page, to come back to it. The attributes data-refresh and
+// data-login of the element name RefreshURL and the login page, where those are
+// not the defaults.
 func (a *Authenticator) ScriptHandler() http.Handler {
 	a.must()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

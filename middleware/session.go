@@ -36,6 +36,7 @@ type session struct {
 	hijacked bool
 	handed   tokencache.Token // what the cookies were set to
 	set      []string         // Set-Cookie lines that stand in for those of the cache
+	beside   []string         // those that are no matter of tokens
 	worn     []string         // those that the header has
 }
 

@@ -78,6 +78,9 @@ func (s *session) signOut(r *http.Request) (err error) {
 		cancel()
 	}
 	s.instead(s.auth.deletions())
+	if len(s.rounds()) > 0 {
+		s.keep(nil, 0)
+	}
 	return err
 }
 

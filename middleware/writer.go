@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -131,6 +132,9 @@ func (s *session) finish() {
 // caller holds the lock.
 func (s *session) dress() {
 	s.worn = s.lines()
+	if s.beside != nil {
+		s.worn = slices.Concat(s.worn, s.beside)
+	}
 	s.wear(s.w.Header())
 }
 

@@ -28,7 +28,7 @@ type Key struct {
 type jwk struct {
 	Type  string `json:"kty"`
 	ID    string `json:"kid,omitempty"`
-	Use   string `json:"use"`
+	Use   string `json:"use,omitempty"`
 	Alg   string `json:"alg,omitempty"`
 	Curve string `json:"crv,omitempty"`
 	X     string `json:"x,omitempty"`
@@ -50,6 +50,24 @@ func JWKS(keys ...Key) ([]byte, error) {
 		set.Keys = append(set.Keys, j)
 	}
 	return json.Marshal(set)
+}
+
+// JWK returns a public key as one JWK: the required members alone, in the order
+// of their names and without white space, so that its hash is the thumbprint
+// (RFC 7638 section 3).
+func JWK(key crypto.PublicKey) (json.RawMessage, error) {
+	var j jwk
+	if err := j.fill(key); err != nil {
+		return nil, err
+	}
+	return json.Marshal(struct {
+		Curve string `json:"crv,omitempty"`
+		E     string `json:"e,omitempty"`
+		Type  string `json:"kty"`
+		N     string `json:"n,omitempty"`
+		X     string `json:"x,omitempty"`
+		Y     string `json:"y,omitempty"`
+	}{j.Curve, j.E, j.Type, j.N, j.X, j.Y})
 }
 
 func (j *jwk) fill(key crypto.PublicKey) error {

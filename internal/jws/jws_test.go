@@ -269,6 +269,39 @@ func TestJWKS(t *testing.T) {
 	}
 }
 
+// The vectors of RFC 7638 section 3.1, RFC 9449 section 6.1 and RFC 8037
+// appendix A.3: a JWK hashes to its thumbprint.
+func TestJWKIsWhatAThumbprintIsMadeOf(t *testing.T) {
+	ec, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4},
+		decode(t, "l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs"), decode(t, "9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMs" +
+		"tn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbI" +
+		"SD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"
+	for _, c := range []struct {
+		name string
+		key  crypto.PublicKey
+		want string
+	}{
+		{"RSA", &rsa.PublicKey{N: new(big.Int).SetBytes(decode(t, n)), E: 65537}, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"},
+		{"P-256", ec, "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
+		{"Ed25519", ed25519.PublicKey(decode(t, "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			one, err := jws.JWK(c.key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := sha256.Sum256(one)
+			if got := base64.RawURLEncoding.EncodeToString(sum[:]); got != c.want {
+				t.Errorf("%s hashes to %s", one, got)
+			}
+		})
+	}
+}
+
 // RFC 7518 section 6.2.1.2: coordinates keep their leading zeros.
 func TestCoordinatesKeepTheirLength(t *testing.T) {
 	for found := 0; found < 2; {
@@ -311,6 +344,9 @@ func TestJWKSRefuses(t *testing.T) {
 	} {
 		if set, err := jws.JWKS(jws.Key{Public: key}); err == nil {
 			t.Errorf("%s: %s", name, set)
+		}
+		if one, err := jws.JWK(key); err == nil || one != nil {
+			t.Errorf("%s: %s", name, one)
 		}
 	}
 	if set, err := jws.JWKS(); err != nil || string(set) != `{"keys":[]}` {

@@ -70,6 +70,22 @@ var middlewareMutations = []mutation{
 	{behaviours: "B74", file: "middleware/boundary.go", old: "|| t.Access() != \"\" && s.auth.names.refreshPath != \"/\"", new: ""},
 	{behaviours: "T-F11", file: "middleware/answer.go", old: "s.bounces():", new: "false:"},
 
+	// a stronger sign-in
+	{behaviours: "B13 T-C2", file: "middleware/answer.go", old: "case wanted != nil:", new: "case false:"},
+	{behaviours: "B13", file: "middleware/rounds.go", old: "|| slices.Contains(rounds, round)", new: ""},
+	{behaviours: "B13", file: "middleware/rounds.go", old: "return len(rounds) >= maxRounds ||", new: "return"},
+	{behaviours: "B13", file: "middleware/rounds.go", old: "life = min(max(maxAge, minRound), maxRound)", new: "life = maxRound"},
+	{behaviours: "B13", file: "middleware/rounds.go", old: "who = \"visit \"", new: ""},
+	{behaviours: "B13", file: "middleware/rounds.go", old: "return err != nil || len(b) != roundBytes", new: "return len(b) > 1000 && err != nil"},
+	{behaviours: "B13", file: "middleware/stepup.go", old: "\t\ts.forget(round)\n", new: ""},
+	{behaviours: "B13", file: "middleware/stepup.go", old: "case s.kind.passive: // nobody would follow", new: "case false:"},
+	{behaviours: "B13", file: "middleware/stepup.go", old: "if !scopeToken(word) {", new: never},
+	{behaviours: "B13", file: "middleware/stepup.go", old: "size > maxDemand {", new: "size < 0 {"},
+	{behaviours: "B13", file: "middleware/stepup.go", old: "err == nil && u.Host == r.Host {", new: "err == nil {"},
+	{behaviours: "B13", file: "middleware/writer.go", old: "\tif s.beside != nil {\n", new: "\tif false {\n"},
+	{behaviours: "B13 B82", file: "middleware/cookies.go", old: "|| name == a.names.rounds\n", new: "\n"},
+	{behaviours: "B13 B31", file: "middleware/signin.go", old: "if len(s.rounds()) > 0 {", new: never},
+
 	// verifying
 	{behaviours: "B61 T-E1", file: "internal/jws/jws.go", old: "if !fits(alg, found) {", new: never},
 	{behaviours: "T-E2", file: "middleware/verifier.go", old: "if len(key) < minSecret {", new: never},

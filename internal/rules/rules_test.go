@@ -63,6 +63,7 @@ var may = map[string][]string{
 	"tokencache/redisstore":     {"tokencache"},
 	"transport":                 {"tokencache", "internal"},
 	"transport/clientassertion": {"internal"},
+	"transport/dpop":            {"internal"},
 	"client":                    {"transport", "tokencache"},
 	"middleware":                {"tokencache", "internal"},
 	"authtest":                  {"tokencache", "internal"},
