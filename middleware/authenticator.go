@@ -59,6 +59,7 @@ type Authenticator struct {
 	bad    error
 	public *http.ServeMux
 	names  names
+	ring   ring
 	seen   verifiedTokens
 	origin http.CrossOriginProtection
 }
@@ -106,6 +107,9 @@ func (a *Authenticator) setUp() error {
 	}
 	var err error
 	if a.names, err = a.Cookies.validate(); err != nil {
+		return err
+	}
+	if a.ring, err = newRing(a.Cookies.Secrets, a.names.key); err != nil {
 		return err
 	}
 	a.public = http.NewServeMux()

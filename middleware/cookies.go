@@ -19,7 +19,7 @@ import (
 var ErrCookieTooLarge = errors.New("rebearer: the tokens do not fit into cookies")
 
 // Cookies say how a browser keeps the tokens: in two cookies that scripts cannot
-// read. The zero value is the safest that every page can work with. A third,
+// read, and in a third one for their key if they are bound to one. The zero value is the safest that every page can work with. A third,
 // "__Host-rebearer", or "rebearer" with InsecureNoTLS, holds no token, is there
 // for some minutes after a [StepUp], and keeps that from going round in circles.
 //
@@ -43,6 +43,13 @@ type Cookies struct {
 	// MaxAge is how long the browser keeps both, where it is not known how
 	// long the refresh token lives. If zero, 30 days.
 	MaxAge time.Duration
+	// Secrets are for sessions whose tokens are bound to a key (DPoP, RFC
+	// 9449), and required for those: the key is sealed with them, in a cookie
+	// called "__Host-key". The first one seals and all open, so that a new one
+	// can be put in front of an old one. Each is of at least 32 random bytes
+	// that all replicas share. A session whose key cannot be opened gets a new
+	// one with its next refresh, if the authorization server lets it.
+	Secrets [][]byte
 	// InsecureNoTLS leaves out Secure, for http on loopback. Whoever can
 	// listen on the way has the tokens.
 	InsecureNoTLS bool
@@ -55,8 +62,8 @@ const month = 30 * 24 * time.Hour
 
 // names are the cookies with all defaults filled in.
 type names struct {
-	access, refresh, rounds string
-	refreshPath             string
+	access, refresh, rounds, key string
+	refreshPath                  string
 }
 
 func (c *Cookies) validate() (names, error) {
@@ -65,7 +72,7 @@ func (c *Cookies) validate() (names, error) {
 	if c.InsecureNoTLS {
 		host, secure = "", ""
 	}
-	n.rounds = host + "rebearer"
+	n.rounds, n.key = host+"rebearer", host+"key"
 	if n.access == "" {
 		n.access = host + "access"
 	}
@@ -74,7 +81,7 @@ func (c *Cookies) validate() (names, error) {
 	} else if n.refresh == "" {
 		n.refresh = host + "refresh"
 	}
-	if n.access == n.refresh || n.access == n.rounds || n.refresh == n.rounds {
+	if n.access == n.refresh || n.access == n.rounds || n.refresh == n.rounds || n.access == n.key || n.refresh == n.key {
 		return n, errors.New("middleware: two cookies have the same name")
 	}
 	for _, cookie := range []*http.Cookie{c.cookie(n.access, "x", "/", 1), c.cookie(n.refresh, "x", n.refreshPath, 1)} {
@@ -113,6 +120,17 @@ func (c *Cookies) cookie(name, value, path string, maxAge int) *http.Cookie {
 	return cookie
 }
 
+// part is what a cookie is to keep of a Token.
+type part struct{ name, value, path string }
+
+func (a *Authenticator) parts(t tokencache.Token) []part {
+	all := []part{{a.names.access, t.Access(), "/"}, {a.names.refresh, t.Refresh(), a.names.refreshPath}}
+	if a.ring != nil {
+		all = append(all, part{a.names.key, a.ring.seal(t.Key()), "/"})
+	}
+	return all
+}
+
 // lines returns what sets the cookies to the token, as values of Set-Cookie. A
 // part that the token lacks is deleted.
 func (a *Authenticator) lines(t tokencache.Token) ([]string, error) {
@@ -122,9 +140,7 @@ func (a *Authenticator) lines(t tokencache.Token) ([]string, error) {
 	}
 	maxAge := max(1, int(age/time.Second))
 	var lines []string
-	for _, c := range []struct{ name, value, path string }{
-		{a.names.access, t.Access(), "/"}, {a.names.refresh, t.Refresh(), a.names.refreshPath},
-	} {
+	for _, c := range a.parts(t) {
 		cookie := a.Cookies.cookie(c.name, encode(c.value), c.path, maxAge)
 		if c.value == "" {
 			cookie = a.Cookies.cookie(c.name, "", c.path, -1)
@@ -138,12 +154,13 @@ func (a *Authenticator) lines(t tokencache.Token) ([]string, error) {
 	return lines, nil
 }
 
-// deletions returns what deletes both cookies.
+// deletions returns what deletes the cookies.
 func (a *Authenticator) deletions() []string {
-	return []string{
-		a.Cookies.cookie(a.names.access, "", "/", -1).String(),
-		a.Cookies.cookie(a.names.refresh, "", a.names.refreshPath, -1).String(),
+	var lines []string
+	for _, p := range a.parts(tokencache.Token{}) {
+		lines = append(lines, a.Cookies.cookie(p.name, "", p.path, -1).String())
 	}
+	return lines
 }
 
 // strays returns what deletes cookies of our names that were set for the host's
@@ -152,7 +169,7 @@ func (a *Authenticator) deletions() []string {
 func (a *Authenticator) strays(r *http.Request) []string {
 	var lines []string
 	for _, domain := range domains(r.Host) {
-		for _, c := range []struct{ name, path string }{{a.names.access, "/"}, {a.names.refresh, a.names.refreshPath}} {
+		for _, c := range a.parts(tokencache.Token{}) {
 			if strings.HasPrefix(strings.ToLower(c.name), "__host-") {
 				continue // there can be none
 			}
@@ -253,7 +270,7 @@ func (a *Authenticator) otherCookies(values []string) []string {
 }
 
 func (a *Authenticator) ours(name string) bool {
-	return name == a.names.access || name == a.names.refresh || name == a.names.rounds
+	return name == a.names.access || name == a.names.refresh || name == a.names.rounds || a.ring != nil && name == a.names.key
 }
 
 // disown removes what somebody else sets under our names, such as an upstream

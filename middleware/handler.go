@@ -116,7 +116,7 @@ func (s *session) lenient() *tokencache.Cache {
 	t := s.cache.Token()
 	if a := s.auth; a.Verifier != nil {
 		t = tokencache.NewToken(tokencache.TokenFields{
-			Access: t.Access(), Refresh: t.Refresh(), Issued: t.Issued(), Expiry: t.Expiry().Add(a.Verifier.leeway()),
+			Access: t.Access(), Refresh: t.Refresh(), Type: t.Type(), Key: t.Key(), Issued: t.Issued(), Expiry: t.Expiry().Add(a.Verifier.leeway()),
 		})
 	}
 	return tokencache.New(nil, t)

@@ -77,10 +77,14 @@ func (a *Authenticator) begin(w http.ResponseWriter, r *http.Request) *session {
 // pair come in the same order (RFC 6265 section 5.4).
 func (s *session) read(r *http.Request) {
 	access, refresh := candidates(r, s.auth.names.access), candidates(r, s.auth.names.refresh)
+	var keys []string
+	if s.auth.ring != nil {
+		keys = candidates(r, s.auth.names.key)
+	}
 	n := max(len(access), len(refresh))
 	s.tidy = n > 1
 	for i := range n {
-		v := s.auth.examine(r.Context(), at(access, i), at(refresh, i))
+		v := s.auth.examine(r.Context(), cookies{at(access, i), at(refresh, i), at(keys, i)})
 		t := v.pair
 		if i > 0 && !better(t, v, s.shown, s.verdict) {
 			s.others = append(s.others, t)
@@ -159,7 +163,7 @@ func (s *session) catchUp(ctx context.Context) error {
 		return err
 	}
 	if t := s.cache.Token(); !t.Same(before) {
-		s.verdict = s.auth.examine(ctx, t.Access(), t.Refresh())
+		s.verdict = s.auth.examine(ctx, cookies{access: t.Access(), refresh: t.Refresh()})
 	}
 	return nil
 }
@@ -185,7 +189,7 @@ func (s *session) exchange(ctx context.Context, spent tokencache.Token) error {
 	if err != nil {
 		return err
 	}
-	s.verdict = s.auth.examine(ctx, t.Access(), t.Refresh())
+	s.verdict = s.auth.examine(ctx, cookies{access: t.Access(), refresh: t.Refresh()})
 	switch {
 	case errors.Is(s.verdict.err, errUnverified):
 		return s.verdict.err

@@ -24,12 +24,17 @@ var (
 // showed ends, so that no refresh of it that is still in flight comes after.
 //
 // It returns [ErrCookieTooLarge] if no browser would keep the tokens, and an
-// error if the header has been sent; then nothing has been done. That the old
+// error if the header has been sent, or if there is a key and no
+// Cookies.Secrets to seal it, or no key although there are; then nothing has
+// been done. That the old
 // session could not be ended is logged and no error: the new one is good.
 func (a *Authenticator) SignIn(w http.ResponseWriter, r *http.Request, t tokencache.Token) error {
 	a.must()
 	if t.Access() == "" {
 		return errNoAccess
+	}
+	if err := a.bindable(t); err != nil {
+		return err
 	}
 	lines, err := a.lines(t)
 	if err != nil {

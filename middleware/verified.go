@@ -23,7 +23,11 @@ type verdict struct {
 	// pair is the Token that the access token was last seen in; it is the same
 	// one with every request, as a rule.
 	pair tokencache.Token
+	key  string // as the cookie had it
 }
+
+// cookies are the values of ours.
+type cookies struct{ access, refresh, key string }
 
 // live reports whether the token has not ended by our own clock.
 func (v verdict) live() bool {
@@ -32,42 +36,47 @@ func (v verdict) live() bool {
 
 // examine verifies the access token of a pair, or reads what can be read of it where there
 // is no Verifier.
-func (a *Authenticator) examine(ctx context.Context, access, refresh string) verdict {
-	if access == "" {
+func (a *Authenticator) examine(ctx context.Context, of cookies) verdict {
+	if of.access == "" {
 		v := verdict{err: jws.ErrInvalid}
-		v.pair = v.token(access, refresh)
+		v.pair = a.token(v, of)
 		return v
 	}
-	if v, ok := a.seen.get(access); ok {
-		if v.pair.Refresh() != refresh {
-			v.pair = v.token(access, refresh)
+	if v, ok := a.seen.get(of.access); ok {
+		if v.pair.Refresh() != of.refresh || v.key != of.key {
+			v.pair = a.token(v, of)
 		}
 		return v
 	}
-	c := claims.Parse(access)
-	v := verdict{issued: c.IssuedAt, expiry: c.Expiry}
+	c := claims.Parse(of.access)
+	v := verdict{issued: c.IssuedAt, expiry: c.Expiry, key: of.key}
 	if a.Verifier == nil {
 		if !v.live() {
 			v.err = jws.ErrExpired
 		}
-		v.pair = v.token(access, refresh)
+		v.pair = a.token(v, of)
 		return v
 	}
-	v.claims, v.err = a.Verifier.verify(ctx, access)
-	v.pair = v.token(access, refresh)
+	v.claims, v.err = a.Verifier.verify(ctx, of.access)
+	v.pair = a.token(v, of)
 	if v.err == nil {
-		a.seen.put(access, v)
+		a.seen.put(of.access, v)
 	}
 	return v
 }
 
 // token makes the Token of a pair. An access token that does not verify is
 // left out: nobody may choose whose session a refresh is compared with.
-func (v verdict) token(access, refresh string) tokencache.Token {
+func (a *Authenticator) token(v verdict, of cookies) tokencache.Token {
+	access := of.access
 	if v.err != nil && !errors.Is(v.err, jws.ErrExpired) && !errors.Is(v.err, errUnverified) {
 		access = ""
 	}
-	return tokencache.NewToken(tokencache.TokenFields{Access: access, Refresh: refresh, Issued: v.issued, Expiry: v.expiry})
+	f := tokencache.TokenFields{Access: access, Refresh: of.refresh, Issued: v.issued, Expiry: v.expiry}
+	if a.ring != nil {
+		f.Type, f.Key = "DPoP", a.ring.open(of.key)
+	}
+	return tokencache.NewToken(f)
 }
 
 // verifiedTokens remembers access tokens that verified, since the check of one

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/rebearer/rebearer/internal/privatekey"
 	"github.com/rebearer/rebearer/tokencache/reason"
 )
 
@@ -162,7 +163,7 @@ type sealedToken struct {
 	Issued        int64  `json:"i,omitempty"` // milliseconds, as all times here
 	Expiry        int64  `json:"e,omitempty"`
 	RefreshExpiry int64  `json:"re,omitempty"`
-	Key           []byte `json:"k,omitempty"` // see sealableKey
+	Key           []byte `json:"k,omitempty"`
 	// Others are for other resources; their refresh token is this one.
 	Others map[string]*sealedToken `json:"o,omitempty"`
 }
@@ -182,7 +183,7 @@ func sealable(t Token) *sealedToken {
 
 func sealableFields(f TokenFields) *sealedToken {
 	return &sealedToken{
-		Access: []byte(f.Access), Refresh: []byte(f.Refresh), Type: f.Type, Subject: f.Subject, Key: sealableKey(f.Key),
+		Access: []byte(f.Access), Refresh: []byte(f.Refresh), Type: f.Type, Subject: f.Subject, Key: privatekey.Marshal(f.Key),
 		Issued: milli(f.Issued), Expiry: milli(f.Expiry), RefreshExpiry: milli(f.RefreshExpiry),
 	}
 }
@@ -206,7 +207,7 @@ func (s *sealedToken) token() Token {
 
 func (s *sealedToken) fields() TokenFields {
 	return TokenFields{
-		Access: string(s.Access), Refresh: string(s.Refresh), Type: s.Type, Subject: s.Subject, Key: openedKey(s.Key),
+		Access: string(s.Access), Refresh: string(s.Refresh), Type: s.Type, Subject: s.Subject, Key: privatekey.Parse(s.Key),
 		Issued: fromMilli(s.Issued), Expiry: fromMilli(s.Expiry), RefreshExpiry: fromMilli(s.RefreshExpiry),
 	}
 }
