@@ -50,8 +50,9 @@ func Proxy(auth *middleware.Authenticator, api *url.URL, through *transport.Tran
 }
 
 // refused makes an error of a 401 that has outlived its refresh, so that
-// auth.Error says why: the session is over, or cannot be renewed just now. A 401
-// that demands a stronger sign-in is the page's business.
+// auth.Error says why: the session is over, or cannot be renewed just now. So it
+// does of an answer that demands a stronger sign-in (RFC 9470): with where to go
+// for that, which the script for the browser follows.
 //
 // ReverseProxy adds the header of a 101 to ours when our last moment has passed:
 // the API's cookies could replace ours there.
@@ -59,8 +60,13 @@ func refused(resp *http.Response) error {
 	switch {
 	case resp.StatusCode == http.StatusSwitchingProtocols:
 		resp.Header.Del("Set-Cookie")
-	case resp.StatusCode == http.StatusUnauthorized && transport.StepUp(resp) == nil:
-		return tokencache.ErrUnauthorized
+	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
+		if err := transport.StepUp(resp); err != nil {
+			return err
+		}
+		if resp.StatusCode == http.StatusUnauthorized {
+			return tokencache.ErrUnauthorized
+		}
 	}
 	return nil
 }
@@ -77,7 +83,7 @@ func forged(name string) bool {
 		}
 	}
 	switch lower {
-	case "authorization", "proxy-authorization", "remote-user", "x-remote-user", "x-webauth-user", "x-user", "x-real-ip":
+	case "authorization", "proxy-authorization", "dpop", "remote-user", "x-remote-user", "x-webauth-user", "x-user", "x-real-ip":
 		return true
 	}
 	return strings.Contains(lower, "_")

@@ -338,8 +338,10 @@ func TestProxyAnswersFailuresAsTheyAre(t *testing.T) {
 		const challenge = `Bearer error="insufficient_user_authentication", max_age="5"`
 		w.api.Refuse(authtest.Refusal{Always: true, Challenge: challenge})
 		b := w.browse(w.proxy(w.api.URL))
-		a := b.must(b.get("/api/users/me"), http.StatusUnauthorized, "")
-		if got := a.Header.Get("WWW-Authenticate"); got != challenge || w.as.Counts().Presentations != 0 {
+		a := b.must(b.get("/api/users/me"), http.StatusForbidden, "")
+		problem(t, a)
+		const login = `Rebearer login="/login?next=%2F&max_age=5"`
+		if got := a.Header.Get("WWW-Authenticate"); got != login || w.as.Counts().Presentations != 0 {
 			t.Errorf("WWW-Authenticate %q, %d presentations", got, w.as.Counts().Presentations)
 		}
 	})
