@@ -1,11 +1,12 @@
 // npm's oidc-provider for one test: strict rotation, JWT access tokens, memory only.
 // The test says in the environment what there is: CLIENTS (their metadata, JSON),
-// AUDIENCE (of the access tokens), ACCESS_TTL and REFRESH_TTL (seconds).
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
+// AUDIENCE (of the access tokens, where no resource says another), ACCESS_TTL and
+// REFRESH_TTL (seconds), DPOP_NONCE (1: proofs must have a nonce).
+import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import http from 'node:http';
 import Provider from 'oidc-provider';
 
-const { CLIENTS, AUDIENCE, ACCESS_TTL, REFRESH_TTL } = process.env;
+const { CLIENTS, AUDIENCE, ACCESS_TTL, REFRESH_TTL, DPOP_NONCE } = process.env;
 
 // The test holds our stdin: however it dies, the pipe closes and we end with it.
 process.stdin.on('close', () => process.exit(0)).resume();
@@ -40,11 +41,12 @@ const server = http.createServer().listen(0, '127.0.0.1', () => {
       devInteractions: { enabled: true }, // its own login and consent forms
       revocation: { enabled: true },
       introspection: { enabled: true },
+      dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => DPOP_NONCE === '1' },
       resourceIndicators: { // an access token for a resource is a JWT, else it is opaque
         enabled: true,
         useGrantedResource: () => true,
-        getResourceServerInfo: () => ({
-          scope: 'api', audience: AUDIENCE,
+        getResourceServerInfo: (ctx, resource) => ({
+          scope: 'api', audience: resource ?? AUDIENCE,
           accessTokenFormat: 'jwt', jwt: { sign: { alg: 'ES256' } },
         }),
       },
