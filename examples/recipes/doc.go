@@ -13,10 +13,16 @@
 // configuration can be copied, too. No replica needs to see the same browser
 // twice.
 //
+// Two are about where tokens come from: Login signs people in with
+// golang.org/x/oauth2 and go-oidc, which is not our business, and hands over what
+// comes of it. FromOAuth2, Job and TokenSource are for programs that have lived
+// with an oauth2.TokenSource until now. Their tests are with a provider that is not
+// ours either.
+//
 // What all of them have in common: the routes of the Authenticator itself are
 // outside of its Handler, since a logout needs no renewal first; the login page
-// is yours, and ends with auth.SignIn; and every call of the API is made with
-// the context of the request, which carries the tokens.
+// is yours, and ends with auth.SignIn, as Login does; and every call of the API
+// is made with the context of the request, which carries the tokens.
 package recipes
 
 import (
