@@ -13,7 +13,8 @@ import (
 // has been forgotten. It ends with stop, which has to be called.
 //
 // Without a Store it does nothing: there [Cache.CatchUp] knows. Nor can it help a Cache
-// whose session moves on twice while its own access token has not ended.
+// whose session moves on twice while its own access token has not ended, in a
+// process that has not asked for another resource yet.
 func (c *Cache) Accompany() (stop func()) {
 	if c == nil || c.coordinator == nil || c.coordinator.Store == nil || c.Token().Refresh() == "" {
 		return func() {}
@@ -21,7 +22,7 @@ func (c *Cache) Accompany() (stop func()) {
 	f := &follower{cache: c}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.timer = time.AfterFunc(f.pause(), f.look)
+	f.timer = time.AfterFunc(c.coordinator.grace()/2, f.look)
 	return f.stop
 }
 
@@ -35,19 +36,21 @@ type follower struct {
 	ended bool
 }
 
-// pause is how long there is no need to look: before its access token ends, a
-// session has little reason to move on.
-func (f *follower) pause() time.Duration {
-	return max(time.Until(f.cache.Token().Expiry()), f.cache.coordinator.grace()/2)
+// due reports whether there is a need to look: before its access token ends, a
+// session has little reason to move on, unless it has those for other resources.
+func (f *follower) due() bool {
+	return f.cache.coordinator.several.Load() || !time.Now().Before(f.cache.Token().Expiry())
 }
 
 func (f *follower) look() {
 	defer func() { recover() }() // a Store that panics ends this, not the process
-	f.cache.catchUp(context.Background(), f.cache.Token())
+	if f.due() {
+		f.cache.catchUp(context.Background(), f.cache.Token())
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.ended {
-		f.timer.Reset(f.pause())
+		f.timer.Reset(f.cache.coordinator.grace() / 2)
 	}
 }
 

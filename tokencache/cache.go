@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -26,17 +28,20 @@ type Cache struct {
 	coordinator *Coordinator
 	shown       Token
 	now         atomic.Pointer[secret]
-	issued      atomic.Pointer[secret] // the last one that came of an exchange
+	issued      sync.Map // by resource: the last access token that came of an exchange
 	failure     atomic.Pointer[error]
 	renewing    atomic.Int64 // when the last renewal ahead began, in unix milliseconds
 	presented   atomic.Bool
-	born        time.Time
+
+	mu    sync.Mutex
+	trail []string // the refresh tokens that it has left, the oldest first
+	born  time.Time
 }
 
 // New returns the Cache of a request that showed the Token, which may be zero.
 func New(c *Coordinator, shown Token) *Cache {
 	cache := &Cache{coordinator: c, shown: shown, born: time.Now()}
-	cache.now.Store(shown.s)
+	cache.now.Store(shown.own().s)
 	return cache
 }
 
@@ -106,10 +111,10 @@ func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, err
 	if now.answers(spent) {
 		return now, nil
 	}
-	how.spent, how.shown, how.since = now, now.Refresh() == c.shown.Refresh(), c.born
+	how.spent, how.shown, how.since, how.trail = now, now.Refresh() == c.shown.Refresh(), c.born, c.way(now)
 	out := c.coordinator.refresh(ctx, how)
 	if !out.token.IsZero() {
-		c.advance(now.own(), out.token.own(), out.through)
+		c.advance(now.own(), out.token.own(), out.path)
 	}
 	if ctx.Err() == nil && !(how.ahead && out.err != nil) { // nobody feels that one
 		c.failure.Store(&out.err)
@@ -118,7 +123,7 @@ func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, err
 		return Token{}, out.err
 	}
 	if out.presented {
-		c.issued.Store(out.token.s)
+		c.issued.Store(spent.Resource(), out.token.Access())
 		if out.led && !how.ahead { // nobody waits for a renewal ahead
 			c.presented.Store(true)
 		}
@@ -130,28 +135,43 @@ func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, err
 }
 
 // answers reports whether t can be returned to one who says that spent does not
-// work. If it is the same access token, that has to have been issued again, or
-// it only moved on because an access token for another resource was.
+// work. The same access token never can: it may only have moved on to another
+// refresh token, because one for another resource was issued.
 func (t Token) answers(spent Token) bool {
-	if t.Same(spent) || t.Access() == "" {
-		return false
-	}
-	if t.Access() == spent.Access() {
-		return milli(t.Issued()) != milli(spent.Issued()) // a Store keeps no less
-	}
-	return t.Valid(0)
+	return t.Access() != "" && t.Access() != spent.Access() && t.Valid(0)
 }
 
-// advance replaces the token that was spent, or one that the way to next led
-// through, and no other: a late answer never replaces a newer one.
-func (c *Cache) advance(spent, next Token, through map[string]bool) {
+// advance replaces the token that was spent, or one on the path that led to next,
+// and no other: a late answer never replaces a newer one.
+func (c *Cache) advance(spent, next Token, path []string) {
 	for {
 		now := Token{c.now.Load()}
-		older := through[now.Refresh()] && now.Refresh() != next.Refresh()
-		if !older && !now.Same(spent) || c.now.CompareAndSwap(now.s, next.s) {
+		older := slices.Contains(path, now.Refresh()) && now.Refresh() != next.Refresh()
+		if !older && !now.Same(spent) {
 			return
 		}
+		if c.now.CompareAndSwap(now.s, next.s) {
+			break
+		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, refresh := range append([]string{spent.Refresh()}, path...) {
+		if refresh != next.Refresh() && !slices.Contains(c.trail, refresh) {
+			c.trail = append(c.trail, refresh)
+		}
+	}
+	c.trail = c.trail[max(0, len(c.trail)-maxLinks):] // a job may go on for ever
+}
+
+// way returns the refresh tokens that led from the one that was shown to now's.
+func (c *Cache) way(now Token) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.trail, now.Refresh()); i >= 0 {
+		return slices.Clone(c.trail[:i])
+	}
+	return slices.Clone(c.trail)
 }
 
 // Fresh returns the Token to send now. It waits for a new one if the access
@@ -233,20 +253,35 @@ func (c *Cache) renewAhead(now time.Time, t Token) {
 // another one would fare no better. A Token that was found rather than issued
 // may well have ended, so that nothing is noted of it.
 func (c *Cache) Rejected(t Token) {
-	if c != nil && t.s != nil && c.issued.Load() == t.s && t.s.refresh != "" {
+	if c == nil || t.s == nil || t.s.refresh == "" {
+		return
+	}
+	if access, ok := c.issued.Load(t.Resource()); ok && access == t.Access() {
 		c.coordinator.rest(t)
 	}
 }
 
-// rest lets a refresh token alone for a while. Only this process knows.
+// rest lets a refresh token alone for a while, and what the access token moves on
+// to when another resource has it exchanged. Only this process knows.
 func (c *Coordinator) rest(t Token) {
-	id := restKey(derive(c.Realm, t.Refresh()), t.Resource())
-	c.local.Swap(context.Background(), id, "", []byte{0}, c.cooldown())
+	for _, id := range c.restKeys(t) {
+		c.local.Swap(context.Background(), id, "", []byte{0}, c.cooldown())
+	}
 }
 
-func (x *exchange) resting(ctx context.Context, k keys, resource string) bool {
-	e, _ := x.local.Load(ctx, restKey(k, resource))
-	return e.Version != ""
+func (x *exchange) resting(ctx context.Context, t Token) bool {
+	for _, id := range x.restKeys(t) {
+		if e, _ := x.local.Load(ctx, id); e.Version != "" {
+			return true
+		}
+	}
+	return false
 }
 
-func restKey(k keys, resource string) string { return "rest " + k.id + " " + resource }
+func (c *Coordinator) restKeys(t Token) []string {
+	ids := []string{"rest " + idOf(c.Realm, t.Refresh()) + " " + t.Resource()}
+	if t.Access() != "" {
+		ids = append(ids, "rest "+idOf(c.Realm, t.Access()))
+	}
+	return ids
+}

@@ -16,17 +16,31 @@ import (
 // time left.
 //
 // It costs next to nothing, and no I/O, unless this process has seen the Cache's
-// refresh token replaced or ended. What only other replicas have seen is
-// learned at the next refresh, and so is what a Store that fails would tell.
+// refresh token replaced or ended, or the Cache has [Cache.Changed] and there are
+// access tokens for several resources. What only other replicas have seen is
+// otherwise learned at the next refresh, and so is what a Store that fails would
+// tell.
 func (c *Cache) CatchUp(ctx context.Context) error {
 	if c == nil || c.coordinator == nil {
 		return nil
 	}
 	now := c.Token()
-	if !c.coordinator.traces.has(now) {
+	if !c.coordinator.traces.has(now) && !c.overtaken() {
 		return nil
 	}
 	return c.catchUp(ctx, now)
+}
+
+// overtaken reports whether what this Cache has to hand over may not be the
+// newest any more, and nobody here would know. With access tokens for several
+// resources a session moves on whenever one of them ends, and a response that
+// takes its time could bring a browser back to what it has left.
+func (c *Cache) overtaken() bool {
+	if c.coordinator.Store == nil || !c.coordinator.several.Load() {
+		return false
+	}
+	_, changed := c.Changed()
+	return changed
 }
 
 func (c *Cache) catchUp(ctx context.Context, now Token) error {

@@ -159,9 +159,9 @@ type outcome struct {
 	// token is the newest one that is known, also beside an error: it is what
 	// the browser should hold.
 	token     Token
-	through   map[string]bool // the refresh tokens that led to it
-	presented bool            // by this flight
-	led       bool            // by the one who reads this, rather than joined
+	path      []string // the refresh tokens that led to it, the oldest first
+	presented bool     // by this flight
+	led       bool     // by the one who reads this, rather than joined
 	err       error
 }
 
@@ -173,6 +173,9 @@ type claim struct {
 	// since is when the Cache was made that asks; zero if none does. It opens
 	// the past to those who were there; see recall.
 	since time.Time
+	// trail are the refresh tokens that led from what was shown to the spent
+	// one, the oldest first.
+	trail []string
 }
 
 // refresh joins or starts the flight of a refresh token, for one resource.

@@ -19,7 +19,8 @@ type exchange struct {
 	store  Store
 	shared bool // other processes hold entries, and may die holding them
 
-	newest Token // the end of the chain as far as it is known
+	newest Token    // the end of the chain as far as it is known
+	path   []string // the refresh tokens on the way
 	// doubtful: a write of ours has failed, and so may those of a holder have
 	// that does not renew.
 	doubtful bool

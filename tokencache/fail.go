@@ -2,6 +2,7 @@ package tokencache
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/rebearer/rebearer/tokencache/reason"
@@ -9,6 +10,11 @@ import (
 
 // fail shares a failure, after it has looked whether somebody else succeeded.
 func (l *leader) fail(ctx context.Context, e *Error, began time.Time) (Token, bool, error) {
+	if resource := l.at.Resource(); resource != "" && e.Reason.Ends() && e.Reason != reason.SubjectChanged {
+		// What is wrong may be the resource: some servers say invalid_grant where
+		// consent is missing. The session's own exchange is what proves its end.
+		e.Reason = reason.Unrecognised
+	}
 	if e.Reason.Ends() && e.Reason != reason.SubjectChanged {
 		e.Reason = reason.Refused // whatever a Refresher calls it, that is for us to prove
 		if found, err := l.elsewhere(ctx, began); err != nil {
@@ -50,6 +56,7 @@ func (l *leader) verdict(e *Error) payload {
 	tries := l.from.Tries + 1
 	cooldown := l.cooldown() << min(tries-1, 3)
 	return payload{
+		Refused: l.refused(),
 		Failure: &failure{
 			Reason: e.Reason, Status: e.Status, Code: e.Code, Resource: l.at.Resource(),
 			Since: time.Now().UnixMilli(), For: max(cooldown, min(e.RetryAfter, maxPause)).Milliseconds(),
@@ -59,6 +66,20 @@ func (l *leader) verdict(e *Error) payload {
 		Timeout:    l.rival().Milliseconds(),
 		Token:      l.from.Token,
 	}
+}
+
+// refused are the failures of other resources that are still to be heeded.
+func (l *leader) refused() map[string]*failure {
+	all, now := maps.Clone(l.from.Refused), time.Now()
+	if all == nil {
+		all = map[string]*failure{}
+	}
+	if f := l.from.Failure; f != nil && f.Resource != "" {
+		all[f.Resource] = f
+	}
+	delete(all, l.at.Resource())
+	maps.DeleteFunc(all, func(_ string, f *failure) bool { return f.cooling(now) == 0 })
+	return all
 }
 
 // rival is how long somebody else who held the entry, and was given up, may yet

@@ -3,6 +3,7 @@ package tokencache
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,7 +64,7 @@ func (l *leader) risky() bool { return l.stolen || l.from.Unanswered }
 
 func (l *leader) holding() record {
 	return record{state: held, nonce: l.nonce, payload: payload{
-		Unanswered: l.risky(), Tries: l.from.Tries, Timeout: l.patience().Milliseconds(),
+		Unanswered: l.risky(), Tries: l.from.Tries, Refused: l.from.Refused, Timeout: l.patience().Milliseconds(),
 		Token: l.from.Token,
 	}}
 }
@@ -266,14 +267,27 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 func (l *leader) beget(ctx context.Context, got Token) {
 	if got.Refresh() != l.at.Refresh() {
 		k := derive(l.Realm, got.Refresh()).birth()
-		l.swap(ctx, k, "", record{state: born, nonce: l.nonce, payload: payload{Prev: l.id}})
+		l.swap(ctx, k, "", record{state: born, nonce: l.nonce, payload: payload{Prev: l.id, Before: l.before()}})
 	}
 	if l.shown && l.at.Same(l.spent) {
 		l.receive(ctx)
 	}
 }
 
-// receive cuts the life of the entry whose successor has arrived to Grace.
+// before returns the entries that led to the one of at from what the browser
+// showed: of several exchanges for one request it is given the last only. Their
+// lives end with that of this one.
+func (l *leader) before() (ids []string) {
+	for _, refresh := range slices.Concat(l.trail, l.path) {
+		if refresh != l.at.Refresh() {
+			ids = append(ids, idOf(l.Realm, refresh))
+		}
+	}
+	return ids[max(0, len(ids)-maxLinks):]
+}
+
+// receive cuts the life of the entry whose successor has arrived to Grace, and
+// those of the ones before it.
 func (l *leader) receive(ctx context.Context) {
 	k := l.birth()
 	note, err := l.load(ctx, k.id)
@@ -284,13 +298,20 @@ func (l *leader) receive(ctx context.Context) {
 	if err != nil || r.Prev == "" {
 		return
 	}
-	if e, err := l.load(ctx, r.Prev); err == nil && stateOf(e.Value) == done {
-		l.remember(r.Prev, e.Value)
-		ctx, cancel := context.WithTimeout(ctx, l.lease())
-		defer cancel()
-		l.store.Swap(ctx, r.Prev, e.Version, asReceived(e.Value), l.grace())
-		l.store.Swap(ctx, k.id, note.Version, nil, 0)
+	for _, id := range append(r.Before, r.Prev) {
+		if e, err := l.load(ctx, id); err == nil && stateOf(e.Value) == done {
+			l.remember(id, e.Value)
+			ctx, cancel := context.WithTimeout(ctx, l.lease())
+			l.store.Swap(ctx, id, e.Version, asReceived(e.Value), l.grace())
+			if l.several.Load() {
+				l.unjot(ctx, id)
+			}
+			cancel()
+		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, l.lease())
+	defer cancel()
+	l.store.Swap(ctx, k.id, note.Version, nil, 0)
 }
 
 // discard revokes tokens that came for a session which ended meanwhile.

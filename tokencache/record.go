@@ -111,6 +111,8 @@ type payload struct {
 	// the next (held, failed).
 	Token   *sealedToken `json:"token,omitempty"`
 	Failure *failure     `json:"failure,omitempty"` // failed, over
+	// Refused are failures of one resource each, beside Failure (held, failed).
+	Refused map[string]*failure `json:"refused,omitempty"`
 	// Unanswered says that a presentation of this refresh token got no answer
 	// (held, failed): if it is refused now, that may be our own doing.
 	Unanswered bool `json:"unanswered,omitempty"`
@@ -121,6 +123,8 @@ type payload struct {
 	Timeout int64 `json:"timeout,omitempty"`
 	// Prev is the key of the entry that led here (born).
 	Prev string `json:"prev,omitempty"`
+	// Before are those that led there without their successor being shown.
+	Before []string `json:"before,omitempty"`
 }
 
 type failure struct {
@@ -148,7 +152,11 @@ func (f *failure) cooling(now time.Time) time.Duration {
 // concerns reports whether who wants an access token for the resource has to
 // heed the failure. That one for another is not to be had says nothing.
 func (f *failure) concerns(resource string) bool {
-	return !f.Reason.Misconfigured() || f.Resource == resource
+	switch f.Reason {
+	case reason.Timeout, reason.Network, reason.Unavailable, reason.RateLimited, reason.Overloaded, reason.Store, reason.Panicked:
+		return true // of the server, or of the way to it
+	}
+	return f.Resource == resource || f.Resource == "" && !f.Reason.Misconfigured()
 }
 
 func (f *failure) err(retryAfter time.Duration) *Error {

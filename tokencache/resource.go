@@ -93,6 +93,9 @@ func (t Token) succeed(got TokenFields) Token {
 	}
 	own := t.own().fields()
 	own.Refresh, own.RefreshExpiry, own.Subject = got.Refresh, got.RefreshExpiry, got.Subject
+	if own.Key == nil {
+		own.Key = got.Key // the refresh token may be bound to it now
+	}
 	others[resource] = got
 	return compose(own, others).For(resource)
 }
@@ -103,7 +106,8 @@ func (t Token) succeed(got TokenFields) Token {
 
 func (k keys) note() keys { return keys{id: k.id + " others", aead: k.aead} }
 
-// jot writes the note.
+// jot writes the note: here at once, for the next request, and in the Store
+// while nobody waits.
 func (x *exchange) jot(ctx context.Context, t Token) {
 	others := t.others()
 	if len(others) == 0 {
@@ -117,10 +121,31 @@ func (x *exchange) jot(ctx context.Context, t Token) {
 	if !x.shared {
 		return
 	}
+	x.aside(func() { x.share(ctx, k, derive(x.Realm, t.Refresh()).id, value, ttl) })
+}
+
+// share writes the note in the Store. A logout may have come in between.
+func (x *exchange) share(ctx context.Context, k keys, id string, value []byte, ttl time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, x.lease())
 	defer cancel()
 	if now, ok, err := x.store.Swap(ctx, k.id, "", value, ttl); err == nil && !ok {
 		x.store.Swap(ctx, k.id, now.Version, value, ttl)
+	}
+	if e, err := x.load(ctx, id); err == nil && stateOf(e.Value) == over {
+		x.unjot(ctx, id)
+	}
+}
+
+// unjot removes the note beside the entry of that id.
+func (x *exchange) unjot(ctx context.Context, id string) {
+	id = keys{id: id}.note().id
+	if e, _ := x.local.Load(ctx, id); e.Version != "" {
+		x.local.Swap(ctx, id, e.Version, nil, 0)
+	}
+	if e, err := x.load(ctx, id); x.shared && err == nil && e.Version != "" {
+		ctx, cancel := context.WithTimeout(ctx, x.lease())
+		defer cancel()
+		x.store.Swap(ctx, id, e.Version, nil, 0)
 	}
 }
 
@@ -143,9 +168,13 @@ func (x *exchange) gather(ctx context.Context, t Token) Token {
 	if !x.several.Load() || own.s == nil || len(own.s.others) > 0 || own.Refresh() == "" {
 		return t
 	}
+	if x.traces.has(own) {
+		return t // it moved on, or has ended: the chain tells
+	}
 	k := derive(x.Realm, own.Refresh()).note()
 	e, _ := x.local.Load(ctx, k.id)
-	if e.Version == "" && x.shared {
+	fetched := e.Version == "" && x.shared
+	if fetched {
 		var err error
 		if e, err = x.load(ctx, k.id); err != nil {
 			return t
@@ -154,6 +183,9 @@ func (x *exchange) gather(ctx context.Context, t Token) Token {
 	r, err := k.open(e)
 	if err != nil || r.state != noted {
 		return t
+	}
+	if fetched { // the next request need not ask
+		x.local.Swap(ctx, k.id, "", e.Value, min(x.life(r.Token.token().others()), x.grace()))
 	}
 	others := r.Token.token().others()
 	maps.DeleteFunc(others, func(_ string, f TokenFields) bool { return f.Access == "" })

@@ -80,6 +80,7 @@ func TestOtherAccessTokensAreFoundAgain(t *testing.T) {
 				got, err := cache.FreshFor(t.Context(), files)
 				isFor(t, files, got, err)
 				server.saw2(t, 2, rotates)
+				a.Wait(t.Context()) // the note is written while nobody waits
 				given, _ := cache.Changed()
 				if given.Access() != own.Access() {
 					t.Errorf("the browser is given %q", given.Access())

@@ -126,6 +126,7 @@ func (x *exchange) mark(ctx context.Context, k keys, why reason.Reason) (was rec
 				_, ok, err = x.swap(ctx, k, e.Version, tomb)
 			}
 			if ok {
+				x.unjot(ctx, k.id)
 				x.local.Swap(ctx, k.id, kept.Version, nil, 0)
 				return was, nil
 			}

@@ -42,10 +42,10 @@ func (x *exchange) seen(ctx context.Context, k keys) (view, bool) {
 // became of it. It must be one that would be presented, and at once: a slot is
 // free, nobody asked for a pause, and nothing is remembered of it here. A Store
 // in this process is looked at for nothing.
-func (x *exchange) hopeful(ctx context.Context, k keys) bool {
+func (x *exchange) hopeful(ctx context.Context, k keys, at Token) bool {
 	if !x.shared || x.newest.replaces(x.spent) || x.pausing() != nil || !x.vacant() {
 		return false
 	}
 	_, past := x.recall(k.id, x.since)
-	return !past && !x.resting(ctx, k, x.spent.Resource())
+	return !past && !x.resting(ctx, at.For(x.spent.Resource()))
 }

@@ -58,7 +58,7 @@ type TokenFields struct {
 	Type string
 	// Key is the private key that a DPoP token is bound to (RFC 9449): an
 	// *ecdsa.PrivateKey on P-256, or an ed25519.PrivateKey. A key of another
-	// kind works in this process, but does not travel to other replicas. A DPoP
+	// kind is lost where a Token is kept for others, in memory or a Store. A DPoP
 	// token without a Key is only good for a refresh.
 	Key crypto.Signer
 	// Expiry is when the access token ends. If zero, it is read from the

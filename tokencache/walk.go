@@ -16,9 +16,12 @@ const maxLinks = 16
 // walk follows the chain to its end.
 func (x *exchange) walk(ctx context.Context) (out outcome) {
 	at, links, seen, resource := x.spent, 0, map[string]bool{}, x.spent.Resource()
-	defer func() { out.through = seen }()
+	defer func() { out.path = x.path }()
 	var found *Entry // what is under at's key, if that is known
 	for {
+		if !seen[at.Refresh()] {
+			x.path = append(x.path, at.Refresh())
+		}
 		seen[at.Refresh()] = true
 		k := derive(x.Realm, at.Refresh())
 		v, err := x.settled(ctx, k, at, found)
@@ -38,7 +41,10 @@ func (x *exchange) walk(ctx context.Context) (out outcome) {
 			if x.newest = next; v.fresh && next.replaces(x.spent) {
 				return outcome{}
 			}
-			if links++; seen[next.Refresh()] || links > maxLinks {
+			if !v.fresh {
+				links++
+			}
+			if seen[next.Refresh()] || links > maxLinks {
 				return x.end() // no loop, even if a token was issued twice
 			}
 			at = next
@@ -50,11 +56,16 @@ func (x *exchange) walk(ctx context.Context) (out outcome) {
 			return outcome{}
 		}
 		if v.state == failed {
-			if rest := v.Failure.cooling(time.Now()); rest > 0 && v.Failure.concerns(resource) || v.Failure.Reason.Ends() {
-				return outcome{err: v.Failure.err(rest)}
+			for _, f := range []*failure{v.Failure, v.Refused[resource]} {
+				if f == nil {
+					continue
+				}
+				if rest := f.cooling(time.Now()); rest > 0 && f.concerns(resource) || f.Reason.Ends() {
+					return outcome{err: f.err(rest)}
+				}
 			}
 		}
-		if x.resting(ctx, k, resource) {
+		if x.resting(ctx, at.For(resource)) {
 			return outcome{err: &Error{Reason: reason.Rejected, RetryAfter: x.cooldown(), Unsent: true}}
 		}
 		var again bool
@@ -105,7 +116,7 @@ func (x *exchange) settled(ctx context.Context, k keys, at Token, found *Entry) 
 		if v, ok := x.seen(ctx, k); ok {
 			return v, nil
 		}
-		if x.hopeful(ctx, k) {
+		if x.hopeful(ctx, k, at) {
 			return view{}, nil
 		}
 		e, err = x.load(ctx, k.id)

@@ -32,6 +32,10 @@ func (t *Transport) serve(req *http.Request, cache *tokencache.Cache, token toke
 		return resp, nil
 	}
 	resp.Body.Close()
+	if !a.bound && isBound(next) { // the session has just become so
+		a.bound = true
+		a.keep()
+	}
 	resp, err = a.send(next)
 	a.release()
 	if err == nil && t.rejected(resp) {

@@ -47,6 +47,9 @@ type CookieEndpoint struct {
 
 // Refresh implements [tokencache.Refresher].
 func (e *CookieEndpoint) Refresh(ctx context.Context, spent tokencache.Token) (tokencache.Token, error) {
+	if isBound(spent) {
+		return tokencache.Token{}, unbinding()
+	}
 	if spent.Resource() != "" {
 		return tokencache.Token{}, &tokencache.Error{Reason: reason.Configuration, Unsent: true,
 			Err: errors.New("the cookie style has one access token, and none for a further resource")}

@@ -122,6 +122,9 @@ func (e *TokenEndpoint) ask(form url.Values, resource string) {
 // once more if all the server wants is its nonce in the proof (RFC 9449 section
 // 8): it has not looked at the grant.
 func (e *TokenEndpoint) present(ctx context.Context, form url.Values, spent tokencache.Token) (*answer, crypto.Signer, error) {
+	if e.DPoP == nil && isBound(spent) {
+		return nil, nil, unbinding()
+	}
 	if e.DPoP == nil {
 		a, err := e.post(ctx, e.URL, form, nil)
 		return a, nil, err

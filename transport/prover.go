@@ -47,6 +47,13 @@ func prove(p Prover, req *http.Request, key crypto.Signer, access string) error 
 	return nil
 }
 
+// unbinding is the error of an endpoint without DPoP that is asked to refresh what
+// is bound to a key: a session must not become less than it was in silence.
+func unbinding() *tokencache.Error {
+	return &tokencache.Error{Reason: reason.Configuration, Unsent: true,
+		Err: errors.New("the token is bound to a key, and the endpoint has no DPoP to prove that with")}
+}
+
 // sentTo returns the URL as the server sees it.
 func sentTo(req *http.Request) *url.URL {
 	if req.Host == "" || req.Host == req.URL.Host {

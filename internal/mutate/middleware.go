@@ -83,7 +83,7 @@ var middlewareMutations = []mutation{
 	{behaviours: "B13", file: "middleware/stepup.go", old: "size > maxDemand {", new: "size < 0 {"},
 	{behaviours: "B13", file: "middleware/stepup.go", old: "err == nil && u.Host == r.Host {", new: "err == nil {"},
 	{behaviours: "B13", file: "middleware/writer.go", old: "\tif s.beside != nil {\n", new: "\tif false {\n"},
-	{behaviours: "B13 B82", file: "middleware/cookies.go", old: "|| name == a.names.rounds\n", new: "\n"},
+	{behaviours: "B13 B82", file: "middleware/cookies.go", old: "|| name == a.names.rounds ||", new: "||"},
 	{behaviours: "B13 B31", file: "middleware/signin.go", old: "if len(s.rounds()) > 0 {", new: never},
 
 	// verifying

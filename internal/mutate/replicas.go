@@ -3,8 +3,8 @@ package main
 // replicaMutations are of what many replicas rest on.
 var replicaMutations = []mutation{
 	// tokencache: what a refresh asks the Store for
-	{behaviours: "B45", file: "tokencache/seen.go", old: "return !past && !x.resting(ctx, k)", new: "return false && past"},
-	{behaviours: "B53 T-D15", file: "tokencache/seen.go", old: "return !past && !x.resting(ctx, k)", new: "return past || !x.resting(ctx, k)"},
+	{behaviours: "B45", file: "tokencache/seen.go", old: "return !past && !x.resting(ctx, at.For(x.spent.Resource()))", new: "return false && past"},
+	{behaviours: "B53 T-D15", file: "tokencache/seen.go", old: "return !past && !x.resting(ctx, at.For(x.spent.Resource()))", new: "return past || !x.resting(ctx, at.For(x.spent.Resource()))"},
 	{behaviours: "B85", file: "tokencache/seen.go", old: " || !x.vacant() {", new: " {"},
 	{behaviours: "B27", file: "tokencache/seen.go", old: " || x.newest.replaces(x.spent) ||", new: " ||"},
 	{behaviours: "B45", file: "tokencache/seen.go", old: "const moment = time.Second", new: "const moment = time.Nanosecond"},
