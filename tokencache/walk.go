@@ -55,15 +55,8 @@ func (x *exchange) walk(ctx context.Context) (out outcome) {
 		if x.newest.replaces(x.spent) {
 			return outcome{}
 		}
-		if v.state == failed {
-			for _, f := range []*failure{v.Failure, v.Refused[resource]} {
-				if f == nil {
-					continue
-				}
-				if rest := f.cooling(time.Now()); rest > 0 && f.concerns(resource) || f.Reason.Ends() {
-					return outcome{err: f.err(rest)}
-				}
-			}
+		if e := v.heed(resource); e != nil {
+			return outcome{err: e}
 		}
 		if x.resting(ctx, at.For(resource)) {
 			return outcome{err: &Error{Reason: reason.Rejected, RetryAfter: x.cooldown(), Unsent: true}}
@@ -77,6 +70,23 @@ func (x *exchange) walk(ctx context.Context) (out outcome) {
 		}
 		return outcome{err: err, presented: true}
 	}
+}
+
+// heed returns the failure for which the refresh token is not to be presented yet,
+// or ever.
+func (v view) heed(resource string) *Error {
+	if v.state != failed {
+		return nil
+	}
+	for _, f := range []*failure{v.Failure, v.Refused[resource]} {
+		if f == nil {
+			continue
+		}
+		if rest := f.cooling(time.Now()); rest > 0 && f.concerns(resource) || f.Reason.Ends() {
+			return f.err(rest)
+		}
+	}
+	return nil
 }
 
 // end is what a chain without an end comes to.

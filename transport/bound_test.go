@@ -348,3 +348,93 @@ func TestARefusedProofAtTheTokenEndpointIsTransient(t *testing.T) {
 	equal(t, "requests", len(*headers), 1)
 	equal(t, "what is learned", strings.Join(p.codes, ","), "invalid_dpop_proof")
 }
+
+// T-B7 the other way round: an endpoint that lost its Prover turns no bound session
+// into less, and spends no refresh token for that.
+func TestABoundSessionIsNotRefreshedWithoutAProof(t *testing.T) {
+	for name, row := range map[string]struct {
+		endpoint func(url string, base http.RoundTripper) endpoint
+		prover   *prover
+	}{
+		"the grant, without a prover":           {grantStyle.at, nil},
+		"the grant, with a prover that fails":   {grantStyle.at, &prover{fails: errors.New("no")}},
+		"the cookie style, which knows no DPoP": {cookieStyle.at, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			as := newServer(t, func(http.ResponseWriter, *http.Request) { n++ })
+			e := row.endpoint(as.URL, as.Client().Transport)
+			if row.prover != nil {
+				e.(*transport.TokenEndpoint).DPoP = row.prover
+			}
+			key, _ := new(prover).NewKey()
+			_, err := e.Refresh(t.Context(), tokencache.NewToken(tokencache.TokenFields{Access: "a", Refresh: "r", Key: key}))
+			if got := wantReason(t, err, reason.Configuration); !got.Unsent {
+				t.Error("the refresh token may have been sent")
+			}
+			equal(t, "requests", n, 0)
+		})
+	}
+}
+
+// T-J2: a session that becomes bound with the refresh keeps its body for a nonce.
+func TestASessionThatBecomesBoundKeepsItsBody(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		switch {
+		case !strings.HasPrefix(req.Header.Get("Authorization"), "DPoP "):
+			unauthorized(w)
+		case !strings.Contains(req.Header.Get("DPoP"), "nonce=n "):
+			w.Header().Set("DPoP-Nonce", "n")
+			w.Header().Set("WWW-Authenticate", `DPoP error="use_dpop_nonce"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		default:
+			w.Write(body)
+		}
+	})
+	p := r.bind(t)
+	key, _ := p.NewKey()
+	r.coordinator.Refresher = refresherFunc(func(context.Context, tokencache.Token) (tokencache.Token, error) {
+		return tokencache.NewToken(tokencache.TokenFields{Access: "access-1", Refresh: "refresh-1", Key: key}), nil
+	})
+	ctx := tokencache.NewContext(context.Background(), tokencache.New(r.coordinator, r.issuer.token(0)))
+	req := newRequest(ctx, "POST", r.url, nil)
+	req.Body = unrewindable([]byte("body"))
+	a := call(t, r.client, req)
+	wantStatus(t, a, 200)
+	equal(t, "body", a.body, "body")
+}
+
+// T-C4: what only looks like a demand for a nonce is none.
+func TestANonceThatNobodyDemands(t *testing.T) {
+	n := 0
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+		n++
+		w.Header().Set("DPoP-Nonce", "n")
+		w.Header().Set("WWW-Authenticate", `DPoP error="use_dpop_nonce"`)
+		w.WriteHeader(http.StatusForbidden)
+	})
+	p := r.bind(t)
+	wantStatus(t, r.get(t), 403)
+	equal(t, "requests", n, 1)
+	equal(t, "codes", strings.Join(p.codes, ","), "")
+	e, tp, _ := tokens(t, "")
+	down := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		io.WriteString(w, demand)
+	})
+	e.URL, e.Base = down.URL, down.Client().Transport
+	key, _ := tp.NewKey()
+	_, err := e.Refresh(t.Context(), tokencache.NewToken(tokencache.TokenFields{Refresh: "r", Key: key}))
+	if got := wantReason(t, err, reason.Unavailable); got.Unsent {
+		t.Error("a 500 says nothing of the grant")
+	}
+}
+
+// RFC 8707 section 2: the client may not have that, and the grant is not to blame.
+func TestARefusedTargetBlamesTheClient(t *testing.T) {
+	e, _, _ := tokens(t, `{"error":"invalid_target"}`)
+	e.DPoP = nil
+	_, err := e.Refresh(t.Context(), tokencache.NewToken(tokencache.TokenFields{Refresh: "r"}).For(filesResource))
+	wantReason(t, err, reason.ClientRefused)
+}

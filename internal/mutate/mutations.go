@@ -41,7 +41,7 @@ var mutations = []mutation{
 	{behaviours: "B78", file: "tokencache/cache.go", old: "c.renewAhead(now, t)", new: "return c.Refresh(ctx, t)"},
 	{behaviours: "B78", file: "tokencache/cache.go", old: "case now.Add(c.coordinator.window(t)).After(t.s.expiry):", new: "case false:"},
 	{behaviours: "B15", file: "tokencache/cache.go", old: "if now.answers(spent) {", new: never},
-	{behaviours: "B55", file: "tokencache/cache.go", old: "!older && !now.Same(spent) ||", new: "older && false ||"},
+	{behaviours: "B55", file: "tokencache/cache.go", old: "if !older && !now.Same(spent) {", new: "if older && false {"},
 
 	// tokencache: who presented, and who hears of it
 	{behaviours: "T-D2", file: "tokencache/flight.go", old: "\t\tout.led = led\n", new: "\t\tout.led = led || true\n"},

@@ -13,8 +13,8 @@ var resourceMutations = []mutation{
 	{behaviours: "T-K5 B15", file: "tokencache/cache.go", old: "t.Access() != spent.Access() && t.Valid(0)", new: "t.Valid(0)"},
 	{behaviours: "T-K5 B15", file: "tokencache/coordinator.go", old: "for range 3 {", new: "for range 1 {"},
 	{behaviours: "T-K5", file: "tokencache/cache.go", old: "cache.now.Store(shown.own().s)", new: "cache.now.Store(shown.s)"},
-	{behaviours: "T-K5 B55", file: "tokencache/cache.go", old: "c.advance(now.own(), out.token.own(), out.through)", new: "c.advance(now, out.token, out.through)"},
-	{behaviours: "T-K5 B55", file: "tokencache/cache.go", old: "older := through[now.Refresh()] &&", new: "older := through[now.Refresh()] && false &&"},
+	{behaviours: "T-K5 B55", file: "tokencache/cache.go", old: "c.advance(now.own(), out.token.own(), out.path)", new: "c.advance(now, out.token, out.path)"},
+	{behaviours: "T-K5 B55", file: "tokencache/cache.go", old: "older := slices.Contains(path, now.Refresh()) &&", new: "older := slices.Contains(path, now.Refresh()) && false &&"},
 	{behaviours: "T-K5", file: "tokencache/cache.go", old: "newest.Access() != \"\" && newest.Access() != spent.Access() {", new: "newest.Access() != spent.Access() {"},
 
 	// tokencache: the others move on with the refresh token
@@ -43,9 +43,9 @@ var resourceMutations = []mutation{
 	{behaviours: "B53", file: "tokencache/lead.go", old: "\t\t\tl.unjot(ctx, id)\n", new: ""},
 
 	// tokencache: a session that moves on more often
-	{behaviours: "B53 T-D15", file: "tokencache/lead.go", old: ", Before: l.before(ctx)}", new: "}"},
+	{behaviours: "B53 T-D15", file: "tokencache/lead.go", old: ", Before: l.before()}", new: "}"},
 	{behaviours: "B53 T-D15", file: "tokencache/lead.go", old: "range append(r.Before, r.Prev) {", new: "range []string{r.Prev} {"},
-	{behaviours: "B53", file: "tokencache/lead.go", old: "return all[max(0, len(all)-maxLinks):]", new: "return all"},
+	{behaviours: "B53", file: "tokencache/lead.go", old: "return ids[max(0, len(ids)-maxLinks):]", new: "return ids"},
 	{behaviours: "B55", file: "tokencache/catchup.go", old: " && !c.overtaken() {", new: " {"},
 	{behaviours: "B50", file: "tokencache/catchup.go", old: " || !c.coordinator.several.Load() {", new: " {"},
 	{behaviours: "B53", file: "tokencache/accompany.go", old: "return f.cache.coordinator.several.Load() || !time", new: "return !time"},
