@@ -10,205 +10,17 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/rebearer/rebearer/tokencache"
 	"github.com/rebearer/rebearer/tokencache/reason"
 	"github.com/rebearer/rebearer/transport"
 	"github.com/rebearer/rebearer/transport/dpop"
 )
-
-// A boundAPI wants access tokens that are bound to a key, and a proof with a
-// nonce of its own, which it changes every two seconds (RFC 9449 sections 7 and
-// 9). It checks with go-jose, and takes no proof twice.
-type boundAPI struct {
-	*httptest.Server
-	*resourceAPI
-	audience string
-
-	mu       sync.Mutex
-	changed  time.Time
-	nonce    string
-	former   string // is good, too, for requests that were on their way
-	jtis     map[string]bool
-	demanded atomic.Int64 // answers that demanded a nonce
-	replayed atomic.Int64 // proofs that came twice
-}
-
-func (as *authServer) boundAPI(t testing.TB, audience string) *boundAPI {
-	t.Helper()
-	api := &boundAPI{resourceAPI: as.api(t), audience: audience, nonce: rand.Text(), jtis: map[string]bool{}}
-	api.Server = httptest.NewServer(http.HandlerFunc(api.serve))
-	t.Cleanup(api.Server.Close)
-	return api
-}
-
-func (api *boundAPI) serve(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	api.mu.Lock()
-	defer api.mu.Unlock()
-	if age := time.Since(api.changed); age > 2*time.Second {
-		if api.former = api.nonce; age > 4*time.Second {
-			api.former = ""
-		}
-		api.nonce, api.changed = rand.Text(), time.Now()
-	}
-	code := api.check(r)
-	w.Header().Set("DPoP-Nonce", api.nonce)
-	if code != "" {
-		if code == "use_dpop_nonce" {
-			api.demanded.Add(1)
-		} else {
-			api.unauthorized.Add(1)
-		}
-		w.Header().Set("WWW-Authenticate", `DPoP error="`+code+`", algs="ES256 EdDSA"`)
-		w.WriteHeader(http.StatusUnauthorized)
-		return
-	}
-	api.succeeded.Add(1)
-	w.Write(body)
-}
-
-// check returns what is wrong (RFC 9449 section 4.3).
-func (api *boundAPI) check(r *http.Request) string {
-	access, ok := strings.CutPrefix(r.Header.Get("Authorization"), "DPoP ")
-	proofs := r.Header["Dpop"]
-	if !ok || len(proofs) != 1 {
-		return "invalid_token"
-	}
-	proof, err := jwt.ParseSigned(proofs[0], []jose.SignatureAlgorithm{jose.ES256, jose.EdDSA})
-	if err != nil || proof.Headers[0].ExtraHeaders["typ"] != "dpop+jwt" || proof.Headers[0].JSONWebKey == nil {
-		return "invalid_dpop_proof"
-	}
-	key := proof.Headers[0].JSONWebKey
-	var claims struct {
-		JTI   string `json:"jti"`
-		HTM   string `json:"htm"`
-		HTU   string `json:"htu"`
-		ATH   string `json:"ath"`
-		Nonce string `json:"nonce"`
-		IAT   int64  `json:"iat"`
-	}
-	ath := sha256.Sum256([]byte(access))
-	switch err := proof.Claims(key.Key, &claims); {
-	case err != nil || !key.IsPublic(), claims.HTM != r.Method, claims.HTU != "http://"+r.Host+r.URL.Path,
-		claims.ATH != base64.RawURLEncoding.EncodeToString(ath[:]),
-		time.Since(time.Unix(claims.IAT, 0)).Abs() > time.Minute:
-		return "invalid_dpop_proof"
-	case api.jtis[claims.JTI]:
-		api.replayed.Add(1)
-		return "invalid_dpop_proof"
-	}
-	api.jtis[claims.JTI] = true
-	if claims.Nonce == "" || claims.Nonce != api.nonce && claims.Nonce != api.former {
-		return "use_dpop_nonce"
-	}
-	parsed, err := jwt.ParseSigned(access, []jose.SignatureAlgorithm{jose.ES256})
-	if err != nil {
-		return "invalid_token"
-	}
-	var token struct {
-		jwt.Claims
-		CNF struct {
-			JKT string `json:"jkt"`
-		} `json:"cnf"`
-	}
-	print, _ := key.Thumbprint(crypto.SHA256)
-	if parsed.Claims(api.keys, &token) != nil || token.CNF.JKT != base64.RawURLEncoding.EncodeToString(print) ||
-		token.ValidateWithLeeway(jwt.Expected{Issuer: api.issuer, AnyAudience: jwt.Audience{api.audience}, Time: time.Now()}, 0) != nil {
-		return "invalid_token"
-	}
-	return ""
-}
-
-// A forwarder is a proxy in the sense of RFC 9110 section 3.7: the client speaks
-// to the authorization server by its own name, as the htu of its proofs has to. It
-// counts what the token endpoint is asked.
-type forwarder struct {
-	*http.Transport
-	presented map[string]int // refresh tokens that were looked at
-	demanded  int            // answers that demanded a nonce
-
-	mu sync.Mutex
-}
-
-func (as *authServer) forwarder(t testing.TB) *forwarder {
-	t.Helper()
-	f := &forwarder{presented: map[string]int{}}
-	token, err := url.Parse(as.TokenURL)
-	must(t, err)
-	onward := &http.Transport{MaxIdleConnsPerHost: 64}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			panic(http.ErrAbortHandler)
-		}
-		req, err := http.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), strings.NewReader(string(body)))
-		if err != nil {
-			panic(err)
-		}
-		req.Header = r.Header.Clone()
-		resp, err := onward.RoundTrip(req)
-		if err != nil {
-			w.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		defer resp.Body.Close()
-		answer, _ := io.ReadAll(resp.Body)
-		f.count(string(body), string(answer))
-		for name, values := range resp.Header {
-			w.Header()[name] = values
-		}
-		w.WriteHeader(resp.StatusCode)
-		w.Write(answer)
-	}))
-	t.Cleanup(func() { srv.Close(); onward.CloseIdleConnections() })
-	through, err := url.Parse(srv.URL)
-	must(t, err)
-	f.Transport = &http.Transport{MaxIdleConnsPerHost: 64, Proxy: func(r *http.Request) (*url.URL, error) {
-		if r.URL.Host == token.Host && r.URL.Path == token.Path {
-			return through, nil
-		}
-		return nil, nil
-	}}
-	t.Cleanup(f.CloseIdleConnections)
-	return f
-}
-
-func (f *forwarder) count(form, answer string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	q, _ := url.ParseQuery(form)
-	switch {
-	case strings.Contains(answer, "use_dpop_nonce"):
-		f.demanded++
-	case q.Get("grant_type") == "refresh_token":
-		f.presented[q.Get("refresh_token")]++
-	}
-}
-
-func (f *forwarder) total() (n, twice int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, times := range f.presented {
-		n += times
-		if times > 1 {
-			twice++
-		}
-	}
-	return n, twice
-}
 
 // signInBound is a login whose code is redeemed with a proof of the key.
 func (as *authServer) signInBound(t testing.TB, client string, p *dpop.Prover, key crypto.Signer, base http.RoundTripper, resources ...string) tokencache.Token {
@@ -255,12 +67,12 @@ func (as *authServer) signInBound(t testing.TB, client string, p *dpop.Prover, k
 type boundSession struct {
 	*session
 	prover *dpop.Prover
-	base   *forwarder
+	base   *countingProxy
 }
 
 func (as *authServer) boundSession(t *testing.T, clientID string, apis ...*boundAPI) *boundSession {
 	t.Helper()
-	s := &boundSession{session: &session{as: as}, prover: &dpop.Prover{}, base: as.forwarder(t)}
+	s := &boundSession{session: &session{server: as.server}, prover: &dpop.Prover{}, base: newProxy(t, as.TokenURL)}
 	endpoint := &transport.TokenEndpoint{
 		URL: as.TokenURL, RevocationURL: as.RevokeURL, Base: s.base, ClientID: clientID, AuthMethod: methods[clientID],
 		ClientSecret: as.secret, Resource: apis[0].audience, DPoP: s.prover,
@@ -299,7 +111,7 @@ func TestDPoP(t *testing.T) {
 		for _, alg := range []string{"ES256", "EdDSA"} {
 			t.Run(methods[clientID]+" "+alg, func(t *testing.T) {
 				t.Parallel()
-				as := oidcProvider(t, 4*time.Second, "DPOP_NONCE=1")
+				as := start(t, "oidc-provider", 6*time.Second, "DPOP_NONCE=1")
 				api := as.boundAPI(t, audience)
 				s := as.boundSession(t, clientID, api)
 				s.prover.Alg = alg
@@ -311,7 +123,7 @@ func TestDPoP(t *testing.T) {
 				}
 				signedIn := s.base.demanded
 				for round := range 3 {
-					time.Sleep(4500 * time.Millisecond)
+					time.Sleep(6500 * time.Millisecond)
 					ctx := s.shows(t, login)
 					var all sync.WaitGroup
 					for range 200 {
@@ -322,7 +134,7 @@ func TestDPoP(t *testing.T) {
 						})
 					}
 					all.Wait()
-					if n, twice := s.base.total(); n != round+1 || twice != 0 {
+					if n, twice := s.base.total(), s.base.reused(); n != round+1 || twice != 0 {
 						t.Errorf("round %d: %d presentations, %d tokens twice", round, n, twice)
 					}
 					login, _ = tokencache.FromContext(ctx).Changed()
@@ -343,7 +155,7 @@ func TestALostDPoPKey(t *testing.T) {
 	for _, clientID := range []string{"bff", "spa"} {
 		t.Run(methods[clientID], func(t *testing.T) {
 			t.Parallel()
-			as := oidcProvider(t, time.Minute, "DPOP_NONCE=1")
+			as := start(t, "oidc-provider", time.Minute, "DPOP_NONCE=1")
 			api := as.boundAPI(t, audience)
 			s := as.boundSession(t, clientID, api)
 			key, err := s.prover.NewKey()
@@ -359,7 +171,7 @@ func TestALostDPoPKey(t *testing.T) {
 			} else if status != 200 || err != nil {
 				t.Errorf("%d, %v", status, err)
 			}
-			if n, twice := s.base.total(); n != 1 || twice != 0 {
+			if n, twice := s.base.total(), s.base.reused(); n != 1 || twice != 0 {
 				t.Errorf("%d presentations, %d twice", n, twice)
 			}
 		})
@@ -369,7 +181,7 @@ func TestALostDPoPKey(t *testing.T) {
 // RFC 9449 with several replicas: the key of a session comes with its tokens.
 func TestTheDPoPKeyReachesTheOtherReplica(t *testing.T) {
 	t.Parallel()
-	as := oidcProvider(t, time.Minute, "DPOP_NONCE=1")
+	as := start(t, "oidc-provider", time.Minute, "DPOP_NONCE=1")
 	api := as.boundAPI(t, audience)
 	store := &tokencache.MemoryStore{}
 	a, b := as.boundSession(t, "spa", api), as.boundSession(t, "spa", api)
@@ -387,7 +199,7 @@ func TestTheDPoPKeyReachesTheOtherReplica(t *testing.T) {
 	if status, err := b.get(b.shows(t, next), api.Server.URL); status != 200 || err != nil {
 		t.Errorf("%d, %v", status, err)
 	}
-	if n, _ := b.base.total(); n != 0 {
+	if n := b.base.total(); n != 0 {
 		t.Errorf("%d presentations by the other replica", n)
 	}
 }
@@ -397,7 +209,7 @@ func TestTheDPoPKeyReachesTheOtherReplica(t *testing.T) {
 func TestResources(t *testing.T) {
 	t.Parallel()
 	const files = "https://files.example"
-	as := oidcProvider(t, 4*time.Second)
+	as := start(t, "oidc-provider", 6*time.Second)
 	own, other := as.boundAPI(t, audience), as.boundAPI(t, files)
 	s := as.boundSession(t, "bff", own, other)
 	key, err := s.prover.NewKey()
@@ -415,12 +227,12 @@ func TestResources(t *testing.T) {
 		}
 		all.Wait()
 		// The first round needs the one for files; each later one needs both anew.
-		if n, twice := s.base.total(); n != 1+2*round || twice != 0 {
+		if n, twice := s.base.total(), s.base.reused(); n != 1+2*round || twice != 0 {
 			t.Errorf("round %d: %d presentations, %d tokens twice", round, n, twice)
 		}
 		if next, changed := tokencache.FromContext(ctx).Changed(); changed {
 			shown = next
 		}
-		time.Sleep(4500 * time.Millisecond)
+		time.Sleep(6500 * time.Millisecond)
 	}
 }

@@ -3,68 +3,109 @@ package integration
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
-// A countingProxy stands in front of the authorization server's token endpoint
-// and counts how often which refresh token is presented. The server's own log
-// would not do: it is the server that is counted against.
+// A countingProxy is a proxy in the sense of RFC 9110 section 3.7, and counts how
+// often which refresh token is presented. The client speaks to the authorization
+// server by its own name, as the htu of a DPoP proof and the aud of a client
+// assertion have to be. The server's own log would not do: it is the server that
+// is counted against.
 type countingProxy struct {
-	// TokenURL is the token endpoint behind the proxy.
-	TokenURL string
+	// Transport goes through the proxy to the token endpoint, and to everything
+	// else directly.
+	*http.Transport
+	// away: the proxy is not there, so that a server that is down refuses the
+	// client's own connection.
+	away atomic.Bool
 
-	mu    sync.Mutex
-	shown map[[sha256.Size]byte]int
+	mu       sync.Mutex
+	shown    map[[sha256.Size]byte]int
+	demanded int // answers that demanded a nonce, and had not looked at the token
 }
 
-// proxy starts a counting proxy. Logins and everything else that the test does
-// not count go to the server directly.
-func (as *authServer) proxy(t testing.TB) *countingProxy {
+func newProxy(t testing.TB, tokenURL string) *countingProxy {
 	t.Helper()
-	target, err := url.Parse(as.TokenURL)
+	token, err := url.Parse(tokenURL)
 	must(t, err)
-	transport := &http.Transport{MaxIdleConnsPerHost: 64}
-	forward := &httputil.ReverseProxy{
-		Transport: transport,
-		Rewrite: func(r *httputil.ProxyRequest) {
-			// The Host is the server's too: it is part of what a client assertion is for.
-			r.SetURL(&url.URL{Scheme: target.Scheme, Host: target.Host})
-		},
-	}
 	p := &countingProxy{shown: map[[sha256.Size]byte]int{}}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost && r.URL.Path == target.Path {
-			body, err := io.ReadAll(r.Body)
-			if err != nil {
-				panic(http.ErrAbortHandler) // the caller left in mid-request
-			}
-			r.Body = io.NopCloser(bytes.NewReader(body))
-			p.count(string(body))
+	onward := &http.Transport{DisableKeepAlives: true} // Node ends an idle connection after 5 s, maybe while it is taken for the next request
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.forward(w, r, onward) }))
+	through, err := url.Parse(srv.URL)
+	must(t, err)
+	p.Transport = &http.Transport{MaxIdleConnsPerHost: 64, Proxy: func(r *http.Request) (*url.URL, error) {
+		if r.URL.Host == token.Host && r.URL.Path == token.Path && !p.away.Load() {
+			return through, nil
 		}
-		forward.ServeHTTP(w, r)
-	}))
+		return nil, nil
+	}}
 	t.Cleanup(func() {
+		p.CloseIdleConnections()
 		srv.Close()
-		transport.CloseIdleConnections()
+		onward.CloseIdleConnections()
 	})
-	p.TokenURL = srv.URL + target.Path
 	return p
 }
 
-func (p *countingProxy) count(body string) {
-	form, err := url.ParseQuery(body)
-	if err != nil || form.Get("grant_type") != "refresh_token" {
-		return
+// forward passes a request on. If there is no answer it breaks the connection:
+// an answer of its own would be one that the server never gave.
+func (p *countingProxy) forward(w http.ResponseWriter, r *http.Request, onward http.RoundTripper) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler) // the caller left in mid-request
+	}
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), bytes.NewReader(body))
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	req.Header = r.Header.Clone()
+	resp, err := onward.RoundTrip(req)
+	if err != nil {
+		var op *net.OpError
+		if !errors.As(err, &op) || op.Op != "dial" {
+			p.count(r, body, nil) // the server may have seen it
+		}
+		panic(http.ErrAbortHandler)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	p.count(r, body, answer)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	for name, values := range resp.Header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(resp.StatusCode)
+	w.Write(answer)
+}
+
+func (p *countingProxy) count(r *http.Request, body, answer []byte) {
+	form, err := url.ParseQuery(string(body))
+	token := form.Get("refresh_token")
+	if c, none := r.Cookie("refreshToken"); none == nil { // the cookie style
+		token = c.Value
+	} else if err != nil || form.Get("grant_type") != "refresh_token" {
+		token = ""
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.shown[sha256.Sum256([]byte(form.Get("refresh_token")))]++
+	switch {
+	case r.Method != http.MethodPost:
+	case strings.Contains(string(answer), "use_dpop_nonce"):
+		p.demanded++
+	case token != "":
+		p.shown[sha256.Sum256([]byte(token))]++
+	}
 }
 
 // total is how many refreshes were asked for.

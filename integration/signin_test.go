@@ -15,11 +15,15 @@ import (
 	"testing"
 )
 
-// signIn is a whole login of alice, as her browser and the client would do it.
+// signIn is a whole login, as a browser and the client would do it, of a user that
+// nobody else is: there are servers where the reuse of one token ends every
+// session of its user.
 func (as *authServer) signIn(t testing.TB, client string) answer {
 	t.Helper()
-	return as.signInAs(t, client, "alice")
+	return as.signInAs(t, client, newUser())
 }
+
+func newUser() string { return "user-" + strings.ToLower(rand.Text()) }
 
 // signInAs is signIn of any user: the servers know them all. It is the
 // authorization code flow with PKCE (RFC 7636).
@@ -36,7 +40,7 @@ func (as *authServer) signInAs(t testing.TB, client, user string) answer {
 	if back.Get("state") != state || back.Get("code") == "" {
 		t.Fatalf("signing in to %s as %s: came back with %v", as.Issuer, client, back)
 	}
-	tok := as.post(t, as.TokenURL, client, url.Values{
+	tok := as.post(t, direct.Transport, as.TokenURL, client, url.Values{
 		"grant_type": {"authorization_code"}, "code": {back.Get("code")},
 		"redirect_uri": {callback}, "code_verifier": {verifier},
 	})
