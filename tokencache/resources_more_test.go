@@ -144,7 +144,6 @@ func TestASlowResponseBringsNoBrowserBack(t *testing.T) {
 		browser := cookie(given)
 		tab = tokencache.New(b, browser)
 		cacheFresh(t, tab, resource(3)) // R3 shown -> R4; R2 is cut to Grace
-		given, _ = tab.Changed()
 		b.Wait(t.Context())
 		time.Sleep(3 * time.Second)
 		slow.CatchUp(t.Context()) // as the writer does

@@ -15,7 +15,7 @@ import (
 
 // sessionStorm is a browser with tabs at three replicas of a strict server, whose
 // responses land in any order. It returns what was lost.
-func sessionStorm(t *testing.T, seed uint64, resources int, lives time.Duration, tabs int, slow time.Duration) (lost error, reused int) {
+func sessionStorm(t *testing.T, seed uint64, resources int, lives time.Duration, tabs int, slow time.Duration) (reused int, lost error) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &as{lives: lives, takes: 30 * time.Millisecond}
 		store := &tokencache.MemoryStore{}
@@ -73,7 +73,7 @@ func sessionStorm(t *testing.T, seed uint64, resources int, lives time.Duration,
 }
 
 // faultyStorm is one whose Store fails now and then.
-func faultyStorm(t *testing.T, seed uint64, resources int) (lost error, reused, most int) {
+func faultyStorm(t *testing.T, seed uint64, resources int) (reused, most int, lost error) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &as{lives: 5 * time.Minute, takes: 30 * time.Millisecond}
 		store := &tokencache.MemoryStore{}
@@ -139,7 +139,7 @@ func TestSessionsWithResourcesSurviveAnyOrder(t *testing.T) {
 		for _, slow := range []time.Duration{20 * time.Second, time.Minute} {
 			t.Run(fmt.Sprint(resources, " resources, handlers of up to ", slow), func(t *testing.T) {
 				for seed := range uint64(8) {
-					if lost, reused := sessionStorm(t, seed, resources, time.Minute, 6, slow); lost != nil || reused > 0 {
+					if reused, lost := sessionStorm(t, seed, resources, time.Minute, 6, slow); lost != nil || reused > 0 {
 						t.Errorf("seed %d: %v, %d reuses", seed, lost, reused)
 					}
 				}
@@ -152,7 +152,7 @@ func TestSessionsWithResourcesSurviveAnyOrder(t *testing.T) {
 func TestSessionsWithResourcesSurviveAFailingStore(t *testing.T) {
 	for _, resources := range []int{0, 4} {
 		for seed := range uint64(8) {
-			if lost, reused, most := faultyStorm(t, seed, resources); lost != nil || reused > 0 || most > 1 {
+			if reused, most, lost := faultyStorm(t, seed, resources); lost != nil || reused > 0 || most > 1 {
 				t.Errorf("%d resources, seed %d: %v, %d reuses, %d at once", resources, seed, lost, reused, most)
 			}
 		}
