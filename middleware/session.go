@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/rebearer/rebearer/internal/jwks"
 	"github.com/rebearer/rebearer/internal/jws"
 	"github.com/rebearer/rebearer/tokencache"
 	"github.com/rebearer/rebearer/tokencache/reason"
@@ -189,7 +190,7 @@ func (s *session) exchange(ctx context.Context, spent tokencache.Token) error {
 	if err != nil {
 		return err
 	}
-	s.verdict = s.auth.examine(ctx, cookies{access: t.Access(), refresh: t.Refresh()})
+	s.verdict = s.auth.examine(jwks.Issued(ctx), cookies{access: t.Access(), refresh: t.Refresh()})
 	switch {
 	case errors.Is(s.verdict.err, errUnverified):
 		return s.verdict.err

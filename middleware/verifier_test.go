@@ -538,3 +538,56 @@ func TestAKeyFuncInTrouble(t *testing.T) {
 		}
 	}
 }
+
+// B69, T-E13: made-up kids do not keep the key of a token that was just issued from
+// being found.
+func TestMadeUpKidsHideNoNewKey(t *testing.T) {
+	i, forged := newIssuer(t, "1"), newIssuer(t, "made up")
+	synctest.Test(t, func(t *testing.T) { hidesNoNewKey(t, i, forged) })
+}
+
+func hidesNoNewKey(t *testing.T, i, forged *issuer) {
+	v := jwksOf(i.URL)
+	v.Base = roundTrip(func(r *http.Request) (*http.Response, error) { // without a network
+		rec := httptest.NewRecorder()
+		i.Config.Handler.ServeHTTP(rec, r)
+		return rec.Result(), nil
+	})
+	exchanged := 0
+	a := &middleware.Authenticator{Verifier: &v, Cookies: middleware.Cookies{InsecureNoTLS: true}, Coordinator: &tokencache.Coordinator{
+		Refresher: issuing(func() tokencache.Token {
+			exchanged++
+			return tokencache.NewToken(tokencache.TokenFields{Access: i.token(t, "2"), Refresh: "r2"})
+		}),
+	}}
+	h := a.Handler(still)
+	get := func(cookies string) int {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Cookie", cookies)
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, r)
+		return rec.Code
+	}
+	if code := get("access=" + i.token(t, "1")); code != 200 { // the set has been fetched
+		t.Fatal(code)
+	}
+	i.rotate(t, "2")
+	time.Sleep(1100 * time.Millisecond) // less than who makes up kids has to wait
+	get("access=" + forged.token(t, "made up"))
+	if n := i.asked.Load(); n != 1 {
+		t.Errorf("a made-up kid had the set fetched: %d", n)
+	}
+	if code := get("refresh=r1"); code != 200 || exchanged != 1 || i.asked.Load() != 2 {
+		t.Errorf("%d after %d exchanges, the set was fetched %d times", code, exchanged, i.asked.Load())
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+type issuing func() tokencache.Token
+
+func (f issuing) Refresh(context.Context, tokencache.Token) (tokencache.Token, error) {
+	return f(), nil
+}

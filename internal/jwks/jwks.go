@@ -31,6 +31,8 @@ const (
 	// pause is the least time between two fetches. Whoever makes up kids
 	// causes no more than that.
 	pause = 10 * time.Second
+	// issuedPause is that for a token which came from the issuer itself.
+	issuedPause = time.Second
 	// patience bounds one fetch.
 	patience = 5 * time.Second
 	// maxSet is the most that is read of a set, in bytes.
@@ -61,6 +63,13 @@ type key struct {
 	public  any
 }
 
+type issuedKey struct{}
+
+// Issued returns a context for a token that has just come from the issuer. Nobody
+// can have made up its kid, so that whoever makes up others cannot keep the key
+// from being looked for.
+func Issued(ctx context.Context) context.Context { return context.WithValue(ctx, issuedKey{}, true) }
+
 // Key returns the key for a kid and an algorithm. An unknown kid is looked for
 // in a set fetched anew, for a key may just have been rotated. A token without
 // a kid is for the only key of its algorithm.
@@ -68,11 +77,15 @@ func (s *Set) Key(ctx context.Context, kid, alg string) (any, error) {
 	k, known, stale := s.find(kid, alg)
 	if k != nil {
 		if stale {
-			s.fetch() // for the next ones
+			s.fetch(pause) // for the next ones
 		}
 		return k, nil
 	}
-	done := s.fetch()
+	least := pause
+	if ctx.Value(issuedKey{}) != nil {
+		least = issuedPause
+	}
+	done := s.fetch(least)
 	if done == nil {
 		return nil, missing(known)
 	}
@@ -127,15 +140,15 @@ func made(public any, alg string) bool {
 	return false
 }
 
-// fetch starts a fetch unless one has just been; nil then. It belongs to no
-// request.
-func (s *Set) fetch() <-chan struct{} {
+// fetch starts a fetch unless the last one began less than that ago; nil then. It
+// belongs to no request.
+func (s *Set) fetch(least time.Duration) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fetching != nil {
 		return s.fetching
 	}
-	if !s.asked.IsZero() && time.Since(s.asked) < pause {
+	if !s.asked.IsZero() && time.Since(s.asked) < least {
 		return nil
 	}
 	done := make(chan struct{})
