@@ -97,8 +97,9 @@ var middlewareMutations = []mutation{
 	{behaviours: "T-E8", file: "internal/jws/jws.go", pkg: "middleware", old: "if r.Audience != \"\" {", new: never},
 	{behaviours: "T-E8", file: "internal/jws/jws.go", pkg: "middleware", old: "if r.Issuer != \"\" {", new: never},
 	{behaviours: "T-E10", file: "internal/jws/jws.go", pkg: "middleware", old: `_, critical := t.Header["crit"]; critical ||`, new: `_, critical := t.Header["crit"]; critical && false ||`},
-	{behaviours: "B69", file: "internal/jwks/jwks.go", pkg: "middleware", old: "if !s.asked.IsZero() && time.Since(s.asked) < pause {", new: never},
-	{behaviours: "B69", file: "internal/jwks/jwks.go", pkg: "middleware", old: "\tdone := s.fetch()\n", new: "\tvar done <-chan struct{}\n\tif !known {\n\t\tdone = s.fetch()\n\t}\n"},
+	{behaviours: "B69", file: "internal/jwks/jwks.go", pkg: "middleware", old: "if !s.asked.IsZero() && time.Since(s.asked) < least {", new: never},
+	{behaviours: "B69", file: "internal/jwks/jwks.go", pkg: "middleware", old: "\tdone := s.fetch(least)\n", new: "\tvar done <-chan struct{}\n\tif !known {\n\t\tdone = s.fetch(least)\n\t}\n"},
+	{behaviours: "B69 T-E13", file: "internal/jwks/jwks.go", pkg: "middleware", old: "\t\tleast = issuedPause\n", new: ""},
 	{behaviours: "B69 T-E13", file: "internal/jwks/jwks.go", pkg: "middleware", old: "if err == nil {\n\t\t\ts.keys", new: "if err == nil || true {\n\t\t\ts.keys"},
 	{behaviours: "B83", file: "middleware/verified.go", old: "\t\taccess = \"\"\n", new: ""},
 }
