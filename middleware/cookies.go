@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,9 +20,10 @@ import (
 var ErrCookieTooLarge = errors.New("rebearer: the tokens do not fit into cookies")
 
 // Cookies say how a browser keeps the tokens: in two cookies that scripts cannot
-// read, and in a third one for their key if they are bound to one. The zero value is the safest that every page can work with. A third,
-// "__Host-rebearer", or "rebearer" with InsecureNoTLS, holds no token, is there
-// for some minutes after a [StepUp], and keeps that from going round in circles.
+// read, and in another for their key if they are bound to one. The zero value is
+// the safest that every page can work with. One more, "__Host-rebearer", or
+// "rebearer" with InsecureNoTLS, holds no token, is there for some minutes after a
+// [StepUp], and keeps that from going round in circles.
 //
 // A byte of a token that may not stand in a cookie has the whole token encoded.
 // A handler inside [Authenticator.Handler] does not find the cookies in its
@@ -45,7 +47,7 @@ type Cookies struct {
 	MaxAge time.Duration
 	// Secrets are for sessions whose tokens are bound to a key (DPoP, RFC
 	// 9449), and required for those: the key is sealed with them, in a cookie
-	// called "__Host-key". The first one seals and all open, so that a new one
+	// called "__Host-key", or "key" with InsecureNoTLS. The first one seals and all open, so that a new one
 	// can be put in front of an old one. Each is of at least 32 random bytes
 	// that all replicas share. A session whose key cannot be opened gets a new
 	// one with its next refresh, if the authorization server lets it.
@@ -81,7 +83,11 @@ func (c *Cookies) validate() (names, error) {
 	} else if n.refresh == "" {
 		n.refresh = host + "refresh"
 	}
-	if n.access == n.refresh || n.access == n.rounds || n.refresh == n.rounds || n.access == n.key || n.refresh == n.key {
+	taken := []string{n.rounds}
+	if len(c.Secrets) > 0 {
+		taken = append(taken, n.key)
+	}
+	if n.access == n.refresh || slices.Contains(taken, n.access) || slices.Contains(taken, n.refresh) {
 		return n, errors.New("middleware: two cookies have the same name")
 	}
 	for _, cookie := range []*http.Cookie{c.cookie(n.access, "x", "/", 1), c.cookie(n.refresh, "x", n.refreshPath, 1)} {

@@ -55,7 +55,7 @@ func newRing(secrets [][]byte, name string) (ring, error) {
 // seal returns "" for what cannot be sealed: then there is no cookie.
 func (r ring) seal(key crypto.Signer) string {
 	plain := privatekey.Marshal(key)
-	if plain == nil || len(r) == 0 {
+	if plain == nil {
 		return ""
 	}
 	return base64.RawURLEncoding.EncodeToString(r[0].Seal(nil, nil, plain, nil))

@@ -24,10 +24,9 @@ var (
 // showed ends, so that no refresh of it that is still in flight comes after.
 //
 // It returns [ErrCookieTooLarge] if no browser would keep the tokens, and an
-// error if the header has been sent, or if there is a key and no
-// Cookies.Secrets to seal it, or no key although there are; then nothing has
-// been done. That the old
-// session could not be ended is logged and no error: the new one is good.
+// error if the header has been sent, or if there is a key and no Cookies.Secrets
+// to seal it, or no key although there are; then nothing has been done. That the
+// old session could not be ended is logged and no error: the new one is good.
 func (a *Authenticator) SignIn(w http.ResponseWriter, r *http.Request, t tokencache.Token) error {
 	a.must()
 	if t.Access() == "" {

@@ -32,10 +32,10 @@ type Cache struct {
 	failure     atomic.Pointer[error]
 	renewing    atomic.Int64 // when the last renewal ahead began, in unix milliseconds
 	presented   atomic.Bool
+	born        time.Time
 
 	mu    sync.Mutex
 	trail []string // the refresh tokens that it has left, the oldest first
-	born  time.Time
 }
 
 // New returns the Cache of a request that showed the Token, which may be zero.
@@ -186,7 +186,8 @@ func (c *Cache) Fresh(ctx context.Context) (Token, error) { return c.FreshFor(ct
 
 // FreshFor is Fresh for a resource other than the session's own: the value of a
 // resource parameter (RFC 8707 section 2). Its access token is asked for with
-// the session's refresh token when it is wanted for the first time.
+// the session's refresh token when it is wanted for the first time. If empty, it
+// is the session's own.
 func (c *Cache) FreshFor(ctx context.Context, resource string) (Token, error) {
 	t := c.gather(ctx, c.Token(), resource)
 	if t.s == nil || t.s.refresh == "" || c.coordinator == nil {

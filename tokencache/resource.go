@@ -2,7 +2,6 @@ package tokencache
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"github.com/rebearer/rebearer/internal/reentry"
@@ -142,7 +141,10 @@ func (x *exchange) unjot(ctx context.Context, id string) {
 	if e, _ := x.local.Load(ctx, id); e.Version != "" {
 		x.local.Swap(ctx, id, e.Version, nil, 0)
 	}
-	if e, err := x.load(ctx, id); x.shared && err == nil && e.Version != "" {
+	if !x.shared {
+		return
+	}
+	if e, err := x.load(ctx, id); err == nil && e.Version != "" {
 		ctx, cancel := context.WithTimeout(ctx, x.lease())
 		defer cancel()
 		x.store.Swap(ctx, id, e.Version, nil, 0)
@@ -184,11 +186,10 @@ func (x *exchange) gather(ctx context.Context, t Token) Token {
 	if err != nil || r.state != noted {
 		return t
 	}
-	if fetched { // the next request need not ask
-		x.local.Swap(ctx, k.id, "", e.Value, min(x.life(r.Token.token().others()), x.grace()))
-	}
 	others := r.Token.token().others()
-	maps.DeleteFunc(others, func(_ string, f TokenFields) bool { return f.Access == "" })
+	if fetched { // the next request need not ask
+		x.local.Swap(ctx, k.id, "", e.Value, min(x.life(others), x.grace()))
+	}
 	return compose(own.fields(), others).For(t.Resource())
 }
 
