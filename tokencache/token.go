@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rebearer/rebearer/internal/claims"
@@ -44,6 +45,9 @@ type parts struct {
 	// header is the value of the Authorization header, made once and shared
 	// by all requests; nil if the access token may not stand in a header.
 	header []string
+
+	once  sync.Once
+	alone http.Header // with nothing but header
 }
 
 // TokenFields are the parts that [NewToken] makes a Token of.
@@ -186,6 +190,16 @@ func (t Token) SetHeader(h http.Header) error {
 	}
 	h["Authorization"] = t.s.header
 	return nil
+}
+
+// Header returns a header with what [Token.SetHeader] sets, and nothing else; nil
+// where that returns an error. It is made once and shared: it must not be changed.
+func (t Token) Header() http.Header {
+	if t.s == nil || t.s.header == nil {
+		return nil
+	}
+	t.s.once.Do(func() { t.s.alone = http.Header{"Authorization": t.s.header} })
+	return t.s.alone
 }
 
 // Same reports whether both are the same pair of tokens.

@@ -12,8 +12,8 @@ import (
 )
 
 // serve sends the request, and once more if its token was rejected.
-func (t *Transport) serve(req *http.Request, cache *tokencache.Cache, token tokencache.Token) (*http.Response, error) {
-	a := attempt{t: t, req: req, bound: isBound(token)}
+func (a *attempt) serve(cache *tokencache.Cache, token tokencache.Token) (*http.Response, error) {
+	t, req := a.t, a.req
 	a.load(req.Body)
 	a.keep()
 	resp, err := a.send(token)
@@ -47,12 +47,13 @@ func (t *Transport) serve(req *http.Request, cache *tokencache.Cache, token toke
 // attempt is a request and its body, which is there for one sending and can be
 // rewound for the next.
 type attempt struct {
-	t     *Transport
-	req   *http.Request
-	bound bool // the second sending may not be the last
-	body  io.ReadCloser
-	kept  *replay.Body // what body is, if it is kept
-	gone  bool         // the body cannot be had again
+	t      *Transport
+	req    *http.Request
+	signed *http.Request // the copy of req for the first sending
+	bound  bool          // the second sending may not be the last
+	body   io.ReadCloser
+	kept   *replay.Body // what body is, if it is kept
+	gone   bool         // the body cannot be had again
 }
 
 // load takes the body that the next sending reads.
@@ -76,7 +77,7 @@ func (a *attempt) keep() {
 // server wants another proof of that than it got, such as one with its nonce (RFC
 // 9449 section 9), it is sent once more: nothing is wrong with the token.
 func (a *attempt) send(token tokencache.Token) (*http.Response, error) {
-	resp, err := a.t.send(a.req, token, a.body)
+	resp, err := a.transmit(token)
 	if err != nil || !isBound(token) {
 		return resp, err
 	}
@@ -88,9 +89,23 @@ func (a *attempt) send(token tokencache.Token) (*http.Response, error) {
 		return resp, nil
 	}
 	resp.Body.Close()
-	resp, err = a.t.send(a.req, token, a.body)
+	resp, err = a.transmit(token)
 	if err == nil {
 		a.learn(token, resp)
+	}
+	return resp, err
+}
+
+// transmit sends one copy, and each copy once: Base may not be through with it
+// when the answer is there.
+func (a *attempt) transmit(token tokencache.Token) (*http.Response, error) {
+	signed := a.signed
+	if a.signed = nil; signed == nil {
+		signed, _ = a.t.signable(a.req)
+	}
+	resp, err := a.t.send(signed, token, a.body)
+	if resp != nil {
+		resp.Request = a.req
 	}
 	return resp, err
 }

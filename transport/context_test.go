@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rebearer/rebearer/internal/reentry"
 	"github.com/rebearer/rebearer/tokencache"
 )
 
@@ -134,6 +135,12 @@ func TestTheTransportRefusesToRunInsideAnExchange(t *testing.T) {
 	wantStatus(t, call(t, r.client, newRequest(ctx, "GET", r.url, nil)), 401)
 	if err := r.cache.Err(); !errors.Is(err, tokencache.ErrReentrant) {
 		t.Errorf("%v", err)
+	}
+	inner := reentry.Mark(r.ctx) // as a Store is called with
+	for name, ctx := range map[string]context.Context{"a Cache outside": inner, "and one inside": tokencache.NewContext(inner, r.cache)} {
+		if _, err := try(r.client, newRequest(ctx, "GET", r.url, nil)); !errors.Is(err, tokencache.ErrReentrant) {
+			t.Errorf("with %s: %v", name, err)
+		}
 	}
 	if len(seen) != 2 || seen[0] != nil || seen[1] != false {
 		t.Errorf("the exchange sees %v of the request", seen)

@@ -245,13 +245,21 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return r.RoundTripper.RoundTrip(req)
 }
 
+// newRequest makes every other request by the second door: what holds for any
+// request holds for those of NewRequest.
 func newRequest(ctx context.Context, method, url string, body io.Reader) *http.Request {
-	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	made := http.NewRequestWithContext
+	if doors.Add(1)%2 == 0 {
+		made = transport.NewRequest
+	}
+	req, err := made(ctx, method, url, body)
 	if err != nil {
 		panic(err)
 	}
 	return req
 }
+
+var doors atomic.Int64
 
 func mustParse(raw string) *url.URL {
 	u, err := url.Parse(raw)

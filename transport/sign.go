@@ -11,18 +11,43 @@ import (
 	"github.com/rebearer/rebearer/tokencache"
 )
 
-// send sends a signed copy of the request. RoundTrip may not change the
-// caller's request (http.RoundTripper), and no answer may lead back to the
-// copy that holds the token.
-func (t *Transport) send(req *http.Request, token tokencache.Token, body io.ReadCloser) (*http.Response, error) {
-	signed := req.WithContext(req.Context())
-	signed.Header = make(http.Header, len(req.Header)+1)
-	for name, values := range req.Header {
-		if strings.EqualFold(name, "Connection") {
-			values = withoutOurs(values)
-		}
-		signed.Header[name] = slices.Clip(values) // what Base adds does not end up in the caller's
+// signable returns a copy of the request that can be signed and sent, since
+// RoundTrip may not change the caller's (http.RoundTripper). It is not ok if the
+// caller has set an Authorization header, in whatever spelling.
+func (t *Transport) signable(req *http.Request) (signed *http.Request, ok bool) {
+	var header http.Header
+	if len(req.Header) > 0 || !t.shares() {
+		header = make(http.Header, len(req.Header)+1)
 	}
+	for name, values := range req.Header {
+		switch len(name) {
+		case len("Authorization"):
+			if strings.EqualFold(name, "Authorization") {
+				return nil, false
+			}
+		case len("Connection"):
+			if strings.EqualFold(name, "Connection") {
+				values = withoutOurs(values)
+			}
+		}
+		header[name] = slices.Clip(values) // what Base adds does not end up in the caller's
+	}
+	signed = twinOf(req)
+	signed.Header = header
+	return signed, true
+}
+
+// shares reports whether requests without a header of their own can share one.
+// Base must not change it (http.RoundTripper), but of all those that do not, one
+// is known.
+func (t *Transport) shares() bool {
+	_, known := t.base().(*http.Transport)
+	return known
+}
+
+// send signs the copy and sends it. No answer may lead back to what holds the
+// token.
+func (t *Transport) send(signed *http.Request, token tokencache.Token, body io.ReadCloser) (*http.Response, error) {
 	signed.Body = body
 	if err := t.sign(signed, token); err != nil {
 		if body != nil {
@@ -31,17 +56,22 @@ func (t *Transport) send(req *http.Request, token tokencache.Token, body io.Read
 		return nil, err
 	}
 	resp, err := t.base().RoundTrip(signed)
-	if resp != nil {
-		resp.Request = req
-		if resp.Body == nil { // as http.Client forgives it
-			resp.Body = http.NoBody
-		}
+	if resp != nil && resp.Body == nil { // as http.Client forgives it
+		resp.Body = http.NoBody
 	}
 	return resp, err
 }
 
 // sign sets the headers that the token wants.
 func (t *Transport) sign(req *http.Request, token tokencache.Token) error {
+	if req.Header == nil && !isBound(token) {
+		if req.Header = token.Header(); req.Header != nil {
+			return nil
+		}
+	}
+	if req.Header == nil {
+		req.Header = make(http.Header, 2)
+	}
 	if err := token.SetHeader(req.Header); err != nil || !isBound(token) {
 		return err
 	}
@@ -54,17 +84,6 @@ func (t *Transport) sign(req *http.Request, token tokencache.Token) error {
 func strayed(req *http.Request, origins *origin.Set) bool {
 	for via := req.Response; via != nil; via = via.Request.Response {
 		if via.Request == nil || !origins.Contains(via.Request.URL) {
-			return true
-		}
-	}
-	return false
-}
-
-// authorized reports whether the caller has set an Authorization header, in
-// whatever spelling.
-func authorized(h http.Header) bool {
-	for name := range h {
-		if len(name) == len("Authorization") && strings.EqualFold(name, "Authorization") {
 			return true
 		}
 	}

@@ -88,11 +88,11 @@ const (
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	if reentry.Marked(ctx) {
+	cache := tokencache.FromContext(ctx)
+	if cache == nil && reentry.Marked(ctx) {
 		return nil, closing(req, tokencache.ErrReentrant)
 	}
-	cache := tokencache.FromContext(ctx)
-	if cache == nil || req.URL == nil || authorized(req.Header) {
+	if cache == nil || req.URL == nil {
 		return t.base().RoundTrip(req)
 	}
 	origins, err := t.allowed()
@@ -106,6 +106,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme == "http" && !t.InsecureNoTLS && !origin.Loopback(req.URL) {
 		return nil, closing(req, ErrInsecure)
 	}
+	signed, ok := t.signable(req)
+	if !ok {
+		return t.base().RoundTrip(req)
+	}
 	token, err := cache.FreshFor(ctx, resource)
 	if err != nil {
 		return nil, closing(req, endOr(ctx, err))
@@ -113,7 +117,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if token.Access() == "" {
 		return t.base().RoundTrip(req) // nobody is signed in
 	}
-	return t.serve(req, cache, token)
+	a := attempt{t: t, req: req, signed: signed, bound: isBound(token)}
+	return a.serve(cache, token)
 }
 
 // rejected reports whether a refresh may help. Where another proof does not, the

@@ -95,7 +95,7 @@ var resourceMutations = []mutation{
 	{behaviours: "T-K2", file: "transport/prover.go", old: "\tif p != nil {\n", new: "\tif err = nil; p != nil {\n"},
 	{behaviours: "T-K2", file: "transport/prover.go", old: "Unsent: true, Err: err}", new: "Err: err}"},
 	{behaviours: "T-C4 T-K1", file: "transport/attempt.go", old: "if !a.learn(token, resp) || !a.rewind(resp) {", new: "if !a.learn(token, resp) || true {"},
-	{behaviours: "T-K1", file: "transport/attempt.go", old: "\tresp, err = a.t.send(a.req, token, a.body)\n\tif err == nil {", new: "\tfor n := 0; n < 5 && (n == 0 || err == nil && a.learn(token, resp) && a.rewind(resp)); n++ {\n\t\tresp, err = a.t.send(a.req, token, a.body)\n\t}\n\tif err == nil {"},
+	{behaviours: "T-K1", file: "transport/attempt.go", old: "\tresp, err = a.transmit(token)\n\tif err == nil {", new: "\tfor n := 0; n < 5 && (n == 0 || err == nil && a.learn(token, resp) && a.rewind(resp)); n++ {\n\t\tresp, err = a.transmit(token)\n\t}\n\tif err == nil {"},
 	{behaviours: "T-K1", file: "transport/attempt.go", pkg: "transport/dpop", old: "\tif err == nil {\n\t\ta.learn(token, resp)\n\t}\n", new: ""},
 	{behaviours: "T-J2", file: "transport/attempt.go", old: " || !a.rewind(resp) {", new: " || !a.rewind(resp) && false {"},
 	{behaviours: "T-J2 T-J4 B38", file: "transport/attempt.go", old: "; a.bound && !a.gone {", new: "; false {"},

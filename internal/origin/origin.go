@@ -16,7 +16,12 @@ import (
 // nil Set is empty.
 type Set struct {
 	origins map[origin]string
+	spelled []spelling
 }
+
+// spelling is an origin as URLs have it as a rule: as it was configured. Those
+// need not be taken apart.
+type spelling struct{ scheme, host, value string }
 
 // origin is normalised, so that == compares.
 type origin struct {
@@ -33,7 +38,7 @@ type origin struct {
 //
 // Those of values are in the set, too, and have the value; all others have "".
 func Parse(origins []string, values map[string]string) (*Set, error) {
-	s := &Set{make(map[origin]string, len(origins)+len(values))}
+	s := &Set{origins: make(map[origin]string, len(origins)+len(values))}
 	for i, entry := range origins {
 		o, wrong := parse(entry)
 		if wrong != "" {
@@ -52,7 +57,20 @@ func Parse(origins []string, values map[string]string) (*Set, error) {
 		}
 		s.origins[o], spelled[o] = values[entry], true
 	}
+	for _, entry := range append(slices.Sorted(maps.Keys(values)), origins...) {
+		s.remember(entry)
+	}
 	return s, nil
+}
+
+// maxSpelled keeps a long list from being gone through: a map is faster.
+const maxSpelled = 8
+
+func (s *Set) remember(entry string) {
+	u := split(entry)
+	if value, ok := s.find(u); ok && len(s.spelled) < maxSpelled {
+		s.spelled = append(s.spelled, spelling{u.Scheme, u.Host, value})
+	}
 }
 
 // Contains reports whether u is of one of the origins. Nothing is guessed: a
@@ -69,6 +87,17 @@ func (s *Set) Lookup(u *url.URL) (value string, ok bool) {
 	if s == nil || u == nil {
 		return "", false
 	}
+	if u.User == nil && u.Opaque == "" {
+		for i := range s.spelled {
+			if p := &s.spelled[i]; p.host == u.Host && p.scheme == u.Scheme {
+				return p.value, true
+			}
+		}
+	}
+	return s.find(u)
+}
+
+func (s *Set) find(u *url.URL) (value string, ok bool) {
 	o, wrong := of(u)
 	if wrong != "" {
 		return "", false
@@ -94,7 +123,7 @@ func Loopback(u *url.URL) bool {
 
 // parse does not use net/url, whose errors quote what may be a password.
 func parse(entry string) (o origin, wrong string) {
-	scheme, host, ok := strings.Cut(entry, "://")
+	_, host, ok := strings.Cut(entry, "://")
 	if !ok {
 		return o, "not of the form scheme://host[:port]"
 	}
@@ -109,7 +138,13 @@ func parse(entry string) (o origin, wrong string) {
 	case strings.HasSuffix(host, ":"):
 		return o, "has an empty port"
 	}
-	return of(&url.URL{Scheme: strings.ToLower(scheme), Host: host})
+	return of(split(entry))
+}
+
+// split returns the URL of an entry that has nothing but scheme and host.
+func split(entry string) *url.URL {
+	scheme, host, _ := strings.Cut(entry, "://")
+	return &url.URL{Scheme: strings.ToLower(scheme), Host: strings.TrimSuffix(host, "/")}
 }
 
 // of returns the origin of u, or what is wrong with it.
