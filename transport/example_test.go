@@ -55,6 +55,32 @@ func ExampleTransport() {
 	// presentations: 1
 }
 
+// A program that makes its own requests makes them with NewRequest, and signing
+// them allocates nothing more.
+func ExampleNewRequest() {
+	as := authtest.NewAS(authtest.ASConfig{})
+	defer as.Close()
+	api := as.NewAPI()
+	defer api.Close()
+	client := &http.Client{Transport: &transport.Transport{Origins: []string{api.URL}}}
+	defer client.CloseIdleConnections()
+
+	ctx := tokencache.NewContext(context.Background(), tokencache.New(&tokencache.Coordinator{}, as.SignIn("ann")))
+	req, err := transport.NewRequest(ctx, "GET", api.URL+"/users/me", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.StatusCode, len(req.Header))
+	// Output: 200 0
+}
+
 // A Transport must not be the client of its own endpoint: a refresh would wait
 // for itself.
 func ExampleTransport_incorrect() {
