@@ -121,7 +121,8 @@ func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, err
 		c.advance(now.own(), out.token.own(), out.path)
 	}
 	if ctx.Err() == nil && !(how.ahead && out.err != nil) { // nobody feels that one
-		c.failure.Store(&out.err)
+		err := out.err // or all of out were kept
+		c.failure.Store(&err)
 	}
 	if out.err != nil {
 		return Token{}, out.err

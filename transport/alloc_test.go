@@ -160,7 +160,7 @@ func TestAllocStorm(t *testing.T) {
 					if req.Header.Get("Authorization") == "Bearer new" {
 						status = http.StatusOK
 					}
-					return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(make([]byte, 100)))}, nil
+					return &http.Response{StatusCode: status, ContentLength: 100, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(make([]byte, 100)))}, nil
 				})}
 				token := tokencache.NewToken(tokencache.TokenFields{Access: "old", Refresh: "refresh"})
 				page := tokencache.New(coordinator, token)

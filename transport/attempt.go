@@ -1,10 +1,8 @@
 package transport
 
 import (
-	"bytes"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/rebearer/rebearer/internal/challenge"
 	"github.com/rebearer/rebearer/internal/replay"
@@ -170,37 +168,3 @@ func (a *attempt) discard() {
 		a.body.Close()
 	}
 }
-
-// drain reads and closes the answer's body, and leaves a copy in its place. One
-// that is too long is left as it was, since its connection is lost anyway. One
-// that does not end is given up, without waiting for its Close: that of a
-// compressed body waits for the Read that hangs.
-func drain(resp *http.Response) {
-	body := resp.Body
-	copied := make(chan io.Reader, 1)
-	go func() {
-		head, err := io.ReadAll(io.LimitReader(body, maxDrain+1))
-		if err != nil || len(head) > maxDrain {
-			copied <- io.MultiReader(bytes.NewReader(head), body)
-			return
-		}
-		body.Close()
-		copied <- bytes.NewReader(head)
-	}()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case c := <-copied:
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{c, body}
-	case <-timer.C:
-		go body.Close()
-		resp.Body = io.NopCloser(cut{})
-	}
-}
-
-type cut struct{}
-
-func (cut) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

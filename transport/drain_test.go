@@ -145,13 +145,55 @@ func TestABodyThatHangsIsNotWaitedFor(t *testing.T) {
 
 // B42: a 401 that does not end is given up after a second.
 func TestA401WithoutAnEndIsNotWaitedFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		pr, pw := io.Pipe()
-		defer pw.Close()
-		r := newStub(t, &closes{Reader: pr}, nil)
-		go pw.Write([]byte("no"))
-		began := time.Now()
-		wantStatus(t, r.get(t), 200)
-		equal(t, "waited", time.Since(began), time.Second)
-	})
+	for _, length := range []int64{-1, 0, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			pr, pw := io.Pipe()
+			defer pw.Close()
+			r := newStub(t, &closes{Reader: pr}, nil)
+			answers := r.transport.Base
+			r.transport.Base = baseFunc(func(req *http.Request) (*http.Response, error) {
+				resp, err := answers.RoundTrip(req)
+				if resp.ContentLength = length; length > 0 && resp.StatusCode == 401 {
+					resp.Body = pr // whose Close ends a Read
+				}
+				return resp, err
+			})
+			go pw.Write([]byte("no"))
+			began := time.Now()
+			wantStatus(t, r.get(t), 200)
+			equal(t, "waited", time.Since(began), time.Second)
+		})
+	}
+}
+
+// B42: over a socket, and where the refresh fails so that the 401 goes back, with
+// what there was of its body.
+func TestA401ThatBreaksOff(t *testing.T) {
+	for name, length := range map[string]string{"short": "3", "long": "5000", "chunked": ""} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+				if !stale(req) {
+					return
+				}
+				if length != "" {
+					w.Header().Set("Content-Length", length)
+				}
+				w.WriteHeader(401)
+				io.WriteString(w, "no")
+				http.NewResponseController(w).Flush()
+				<-req.Context().Done()
+			})
+			wantStatus(t, r.get(t), 200)
+			r.issuer.before = func(context.Context) error { return errors.New("no") }
+			ctx := newSession(r)
+			resp, err := r.client.Do(newRequest(ctx, "GET", r.url, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if body, err := io.ReadAll(resp.Body); resp.StatusCode != 401 || err == nil {
+				t.Errorf("%d, %q, %v", resp.StatusCode, body, err)
+			}
+		})
+	}
 }

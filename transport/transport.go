@@ -78,8 +78,6 @@ type Transport struct {
 
 const (
 	defaultMaxBody = 1 << 20
-	// maxDrain is how much of a 401's body is read to save its connection.
-	maxDrain = 64 << 10
 	// patience is how long a second attempt waits for the first one's 401 to
 	// be read to its end, and then for its request body to be closed.
 	patience = time.Second
