@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/rebearer/rebearer/internal/reentry"
 )
 
 // Cache holds the tokens of one incoming request, or of one job: what the
@@ -50,19 +48,17 @@ func New(c *Coordinator, shown Token) *Cache {
 // Format prints no field: they change while they would be read.
 func (c *Cache) Format(f fmt.State, _ rune) { io.WriteString(f, "Cache(…)") }
 
+type cacheKey struct{}
+
 // NewContext returns a context that carries the Cache. Requests that are made
-// with it through a Transport are signed with the Cache's tokens. The context
-// that a [Refresher] is called with takes none.
+// with it through a Transport are signed with the Cache's tokens.
 func NewContext(ctx context.Context, c *Cache) context.Context {
-	if reentry.Marked(ctx) {
-		return ctx
-	}
-	return context.WithValue(ctx, reentry.CacheKey{}, c)
+	return context.WithValue(ctx, cacheKey{}, c)
 }
 
 // FromContext returns the Cache that ctx carries, or nil.
 func FromContext(ctx context.Context) *Cache {
-	c, _ := ctx.Value(reentry.CacheKey{}).(*Cache)
+	c, _ := ctx.Value(cacheKey{}).(*Cache)
 	return c
 }
 

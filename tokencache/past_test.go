@@ -285,4 +285,4 @@ func TestThePastIsEvictedBeforeWhatIsParked(t *testing.T) {
 }
 
 // parkedValue looks like a successor that its browser has not received.
-var parkedValue = append([]byte{1, 'd'}, make([]byte, 40)...)
+var parkedValue = append([]byte{2, 'd'}, make([]byte, 40)...)

@@ -7,11 +7,11 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
+	"encoding/base64"
 	"errors"
 	"time"
 
+	"github.com/rebearer/rebearer/internal/compact"
 	"github.com/rebearer/rebearer/internal/privatekey"
 	"github.com/rebearer/rebearer/tokencache/reason"
 )
@@ -23,9 +23,9 @@ import (
 // Format and state stand in the clear, so that a Store may tell what it can
 // evict. The payload opens with the refresh token that the key was made of:
 // who shows the old token can open its successor, nobody else can, and a copy
-// of the Store opens nothing.
+// of the Store opens nothing. What it holds is written in payload.go.
 const (
-	format     = 1
+	format     = 2
 	nonceSize  = 16
 	headerSize = 2 + nonceSize
 )
@@ -54,11 +54,17 @@ type keys struct {
 	aead cipher.AEAD
 }
 
+// An id is so long that no two are the same, a key as AES-256 has it.
+const (
+	idSize  = 24
+	keySize = 32
+)
+
 // derive makes the keys of a refresh token (HKDF, RFC 5869). The realm is the
 // salt, so that equal tokens of two issuers or clients have nothing in common.
 func derive(realm, refresh string) keys {
-	seed := extract(realm, refresh)
-	block, err := aes.NewCipher(expand(seed, "seal"))
+	out := expand(realm, refresh, idSize+keySize)
+	block, err := aes.NewCipher(out[idSize:])
 	if err != nil {
 		panic(err)
 	}
@@ -66,29 +72,22 @@ func derive(realm, refresh string) keys {
 	if err != nil {
 		panic(err)
 	}
-	return keys{id: hex.EncodeToString(expand(seed, "id")), aead: aead}
+	return keys{id: name(out[:idSize]), aead: aead}
 }
 
-// idOf is the id alone, which costs half as much.
-func idOf(realm, refresh string) string {
-	return hex.EncodeToString(expand(extract(realm, refresh), "id"))
-}
+// idOf is the id alone, which costs less: the first bytes of HKDF's output are the
+// same however many are taken, and tell nothing of the others.
+func idOf(realm, refresh string) string { return name(expand(realm, refresh, idSize)) }
 
-func extract(realm, refresh string) []byte {
-	seed, err := hkdf.Extract(sha256.New, []byte(refresh), []byte(realm))
+func expand(realm, refresh string, size int) []byte {
+	out, err := hkdf.Key(sha256.New, []byte(refresh), []byte(realm), "rebearer/2", size)
 	if err != nil {
-		panic(err) // only in FIPS mode, for a hash that is not ours
-	}
-	return seed
-}
-
-func expand(seed []byte, info string) []byte {
-	out, err := hkdf.Expand(sha256.New, seed, "rebearer/1 "+info, 32)
-	if err != nil {
-		panic(err) // only for lengths that are not ours
+		panic(err) // only for lengths that are not ours, or in FIPS mode for short tokens
 	}
 	return out
 }
+
+func name(id []byte) string { return base64.RawURLEncoding.EncodeToString(id) }
 
 // birth returns the keys of the note that the refresh token was issued to us. It
 // is an entry of its own, so that whoever takes the token's first one needs no
@@ -104,40 +103,39 @@ type record struct {
 
 // payload is the sealed part. Which fields are set follows from the state.
 type payload struct {
-
 	// Token is the successor (done, received), or the one that there was when
 	// the session ended (over). Where the authorization server does not
 	// rotate, an exchange begins with a successor and keeps it until it has
 	// the next (held, failed).
-	Token   *sealedToken `json:"token,omitempty"`
-	Failure *failure     `json:"failure,omitempty"` // failed, over
+	Token   *sealedToken
+	Failure *failure // failed, over
 	// Refused are failures of one resource each, beside Failure (held, failed).
-	Refused map[string]*failure `json:"refused,omitempty"`
+	Refused map[string]*failure
 	// Unanswered says that a presentation of this refresh token got no answer
 	// (held, failed): if it is refused now, that may be our own doing.
-	Unanswered bool `json:"unanswered,omitempty"`
+	Unanswered bool
 	// Tries counts the failures in a row (held, failed).
-	Tries int `json:"tries,omitempty"`
+	Tries int
 	// Timeout is how long a holder may take, in milliseconds: this one (held),
 	// or one that was given up and may yet succeed (failed).
-	Timeout int64 `json:"timeout,omitempty"`
+	Timeout int64
 	// Prev is the key of the entry that led here (born).
-	Prev string `json:"prev,omitempty"`
+	Prev string
 	// Before are those that led there without their successor being shown.
-	Before []string `json:"before,omitempty"`
+	Before []string
 }
 
 type failure struct {
-	Reason reason.Reason `json:"reason"`
-	Status int           `json:"status,omitempty"`
-	Code   string        `json:"code,omitempty"`
+	Reason reason.Reason
+	Status int
+	Code   string
 	// Resource is what the access token was to be for.
-	Resource string `json:"resource,omitempty"`
+	Resource string
 	// Since and For bound the cooldown, in milliseconds of the writer's wall
 	// clock. It spares the authorization server and protects nothing, so a
 	// reader whose clock differs may cut it short.
-	Since int64 `json:"since,omitempty"`
-	For   int64 `json:"for,omitempty"`
+	Since int64
+	For   int64
 }
 
 // cooling returns what is left of the cooldown.
@@ -164,16 +162,16 @@ func (f *failure) err(retryAfter time.Duration) *Error {
 }
 
 type sealedToken struct {
-	Access        []byte `json:"a"` // bytes: JSON would mend what is not UTF-8
-	Refresh       []byte `json:"r"`
-	Type          string `json:"t,omitempty"`
-	Subject       string `json:"s,omitempty"`
-	Issued        int64  `json:"i,omitempty"` // milliseconds, as all times here
-	Expiry        int64  `json:"e,omitempty"`
-	RefreshExpiry int64  `json:"re,omitempty"`
-	Key           []byte `json:"k,omitempty"`
+	Access        string
+	Refresh       string
+	Type          string
+	Subject       string
+	Issued        int64 // milliseconds, as all times here
+	Expiry        int64
+	RefreshExpiry int64
+	Key           []byte
 	// Others are for other resources; their refresh token is this one.
-	Others map[string]*sealedToken `json:"o,omitempty"`
+	Others map[string]*sealedToken
 }
 
 func sealable(t Token) *sealedToken {
@@ -191,7 +189,7 @@ func sealable(t Token) *sealedToken {
 
 func sealableFields(f TokenFields) *sealedToken {
 	return &sealedToken{
-		Access: []byte(f.Access), Refresh: []byte(f.Refresh), Type: f.Type, Subject: f.Subject, Key: privatekey.Marshal(f.Key),
+		Access: f.Access, Refresh: f.Refresh, Type: f.Type, Subject: f.Subject, Key: privatekey.Marshal(f.Key),
 		Issued: milli(f.Issued), Expiry: milli(f.Expiry), RefreshExpiry: milli(f.RefreshExpiry),
 	}
 }
@@ -206,7 +204,7 @@ func (s *sealedToken) token() Token {
 		others = make(map[string]TokenFields, len(s.Others))
 	}
 	for resource, o := range s.Others {
-		if o != nil && len(o.Access) > 0 {
+		if o.Access != "" {
 			others[resource] = o.fields()
 		}
 	}
@@ -215,7 +213,7 @@ func (s *sealedToken) token() Token {
 
 func (s *sealedToken) fields() TokenFields {
 	return TokenFields{
-		Access: string(s.Access), Refresh: string(s.Refresh), Type: s.Type, Subject: s.Subject, Key: privatekey.Parse(s.Key),
+		Access: s.Access, Refresh: s.Refresh, Type: s.Type, Subject: s.Subject, Key: privatekey.Parse(s.Key),
 		Issued: fromMilli(s.Issued), Expiry: fromMilli(s.Expiry), RefreshExpiry: fromMilli(s.RefreshExpiry),
 	}
 }
@@ -239,14 +237,12 @@ func newNonce() (n [nonceSize]byte) {
 	return n
 }
 
-// seal encodes r.
+// seal encodes r. The payload is written where it is sealed.
 func (k keys) seal(r record) []byte {
-	plain, err := json.Marshal(r.payload)
-	if err != nil {
-		panic(err) // strings and numbers always marshal
-	}
-	out := append([]byte{format, byte(r.state)}, r.nonce[:]...)
-	return k.aead.Seal(out, nil, plain, k.associated())
+	out := make(compact.Buffer, 0, headerSize+r.payload.length()+k.aead.Overhead())
+	out = append(append(out, format, byte(r.state)), r.nonce[:]...)
+	r.payload.write(&out)
+	return k.aead.Seal(out[:headerSize], nil, out[headerSize:], k.associated())
 }
 
 var (
@@ -268,7 +264,7 @@ func (k keys) open(e Entry) (record, error) {
 	if err != nil {
 		return record{}, errSeal
 	}
-	if json.Unmarshal(plain, &r.payload) != nil {
+	if r.payload.read(plain) != nil {
 		return record{}, errFormat
 	}
 	switch r.state {
@@ -290,7 +286,7 @@ func (k keys) open(e Entry) (record, error) {
 // associated binds a value to its key and format, so that the value of one
 // session cannot be passed off as another's.
 func (k keys) associated() []byte {
-	return append([]byte{format}, k.id...)
+	return append(append(make([]byte, 0, 1+len(k.id)), format), k.id...)
 }
 
 // asReceived returns the value of a done entry with its state turned to

@@ -166,7 +166,7 @@ func TestAFailureThatCannotBeStoredIsToldSoon(t *testing.T) {
 type foreign struct{ tokencache.Store }
 
 func (s foreign) Load(ctx context.Context, key string) (tokencache.Entry, error) {
-	return tokencache.Entry{Value: []byte("\x02 who knows what this is"), Version: "1"}, nil
+	return tokencache.Entry{Value: []byte("\x03 who knows what this is"), Version: "1"}, nil
 }
 
 func (s foreign) Swap(ctx context.Context, key, _ string, _ []byte, _ time.Duration) (tokencache.Entry, bool, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rebearer/rebearer/internal/claims"
+	"github.com/rebearer/rebearer/internal/shared"
 )
 
 // Token is a pair of access and refresh token, with what is known about them.
@@ -192,9 +193,13 @@ func (t Token) SetHeader(h http.Header) error {
 	return nil
 }
 
-// Header returns a header with what [Token.SetHeader] sets, and nothing else; nil
-// where that returns an error. It is made once and shared: it must not be changed.
-func (t Token) Header() http.Header {
+func init() {
+	shared.Header = func(token any) http.Header { return token.(Token).sole() }
+}
+
+// sole returns a header with what SetHeader sets, and nothing else; nil where
+// that returns an error. It is made once, and shared by all who ask.
+func (t Token) sole() http.Header {
 	if t.s == nil || t.s.header == nil {
 		return nil
 	}

@@ -46,6 +46,7 @@ func (a *attempt) serve(cache *tokencache.Cache, token tokencache.Token) (*http.
 // rewound for the next.
 type attempt struct {
 	t      *Transport
+	base   http.RoundTripper // which may not change between two sendings
 	req    *http.Request
 	signed *http.Request // the copy of req for the first sending
 	bound  bool          // the second sending may not be the last
@@ -90,20 +91,6 @@ func (a *attempt) send(token tokencache.Token) (*http.Response, error) {
 	resp, err = a.transmit(token)
 	if err == nil {
 		a.learn(token, resp)
-	}
-	return resp, err
-}
-
-// transmit sends one copy, and each copy once: Base may not be through with it
-// when the answer is there.
-func (a *attempt) transmit(token tokencache.Token) (*http.Response, error) {
-	signed := a.signed
-	if a.signed = nil; signed == nil {
-		signed, _ = a.t.signable(a.req)
-	}
-	resp, err := a.t.send(signed, token, a.body)
-	if resp != nil {
-		resp.Request = a.req
 	}
 	return resp, err
 }

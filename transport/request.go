@@ -5,31 +5,36 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// NewRequest is [http.NewRequestWithContext] for a request that is going to be
-// sent through a [Transport]: the copy that will be signed is allocated together
-// with it. The request is like any other, and can be sent by any client. If its
-// Header stays empty, and Base is an *http.Transport, signing it costs no
-// allocation at all.
+// NewRequest makes what [http.NewRequestWithContext] makes, for a [Transport]: a
+// request without a body comes with the room for the copy of it that is signed.
+// Making and sending one takes no more allocations than a request takes that is
+// not signed, if its Header stays empty and Base is an *http.Transport whose Proxy
+// is nil or [http.ProxyFromEnvironment]. All copies with one token then share a
+// header, which no RoundTripper may change, not even one that was registered with
+// [http.Transport.RegisterProtocol].
+//
+// The context of the request is derived from ctx, and leads to the copy and its
+// token for as long as it is kept; so does a pointer to the URL.
 func NewRequest(ctx context.Context, method, url string, body io.Reader) (*http.Request, error) {
-	if ctx == nil {
+	t := new(twin)
+	if ctx == nil || body != nil || !usual(method) || !split(url, &t.url) {
 		return http.NewRequestWithContext(ctx, method, url, body)
 	}
-	t := &twin{ctx: ctx}
-	t.self = t
-	ctx = pairing{&t.self}
-	if body != nil || !usual(method) || !split(url, &t.url) {
-		return http.NewRequestWithContext(ctx, method, url, body)
+	if p, ok := ctx.(pairing); ok { // of a request that this one follows: they must not add up
+		ctx = (*p.at).ctx
 	}
+	t.self, t.ctx = t, ctx
 	req := http.Request{
 		Method: method, URL: &t.url, Host: t.url.Host, Header: make(http.Header),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	return req.WithContext(ctx), nil
+	return req.WithContext(pairing{&t.self}), nil
 }
 
 // twin is room for the copy of a request that is signed first.
@@ -61,21 +66,35 @@ func (p pairing) Value(key any) any {
 	return (*p.at).ctx.Value(key)
 }
 
+// AfterFunc is for contexts that are derived from this one: without it, each of
+// them would take a goroutine if the caller's is of a type of its own.
+func (p pairing) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc((*p.at).ctx, f) }
+
 // String is what a context that is derived from this one begins with.
 func (p pairing) String() string { return "transport.NewRequest(…)" }
 
-// twinOf returns a shallow copy of the request. The room for it is used once, even
-// if a context of the request's is that of others, too: a Base may not be through
-// with a copy when the answer is there.
-func twinOf(req *http.Request) *http.Request {
-	if p, ok := req.Context().Value(twinKey{}).(pairing); ok {
+// twinOf returns a shallow copy of the request, and whether it is in the room of
+// its twin. That is used once, even if the request's context is that of others,
+// too: a Base may not be through with a copy when the answer is there. It takes
+// no body, which would be kept with the context.
+func twinOf(req *http.Request) (signed *http.Request, ours bool) {
+	if p, ok := req.Context().Value(twinKey{}).(pairing); ok && req.Body == nil {
 		if t := *p.at; t.taken.CompareAndSwap(false, true) {
 			t.signed = *req
-			return &t.signed
+			return &t.signed, true
 		}
 	}
-	return req.WithContext(req.Context())
+	return req.WithContext(req.Context()), false
 }
+
+// shares reports whether base is known not to change a request, or its header,
+// and to show it to nobody who may: the function that picks a proxy sees it.
+func shares(base http.RoundTripper) bool {
+	t, ok := base.(*http.Transport)
+	return ok && (t.Proxy == nil || reflect.ValueOf(t.Proxy).Pointer() == proxyFromEnvironment)
+}
+
+var proxyFromEnvironment = reflect.ValueOf(http.ProxyFromEnvironment).Pointer()
 
 // usual reports whether a method need not be checked.
 func usual(method string) bool {

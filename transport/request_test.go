@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -160,28 +162,30 @@ func TestTheContextOfNewRequestPrintsNoToken(t *testing.T) {
 
 // B1, B8: a header that requests share is changed by none of them.
 func TestRequestsWithoutAHeaderShareOne(t *testing.T) {
-	r := newRig(t, echo)
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("X-Names", strings.Join(slices.Sorted(maps.Keys(req.Header)), " "))
+		if stale(req) {
+			unauthorized(w)
+		}
+	})
 	token := tokencache.NewToken(tokencache.TokenFields{Access: "access-0", Refresh: "refresh-0"})
 	ctx := httptrace.WithClientTrace(tokencache.NewContext(t.Context(), tokencache.New(r.coordinator, token)), &httptrace.ClientTrace{WroteHeaderField: func(string, []string) {}})
 	var all sync.WaitGroup
 	for range 100 {
 		all.Go(func() {
-			req, err := transport.NewRequest(ctx, "POST", r.url, strings.NewReader("body"))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			a := call(t, r.client, req)
-			equal(t, "body", a.body, "body")
+			req := made(t, ctx, r.url+"/")
+			wantStatus(t, call(t, r.client, req), 200)
 			equal(t, "headers of the caller's request", len(req.Header), 0)
 		})
 	}
 	all.Wait()
 	r.wantRefreshes(t, 1)
-	if h := token.Header(); len(h) != 1 || h.Get("Authorization") != "Bearer access-0" {
-		t.Errorf("the header of the token is now %v", h)
+	ctx = tokencache.NewContext(t.Context(), tokencache.New(r.coordinator, token))
+	r.transport.Unauthorized = func(resp *http.Response) bool {
+		equal(t, "headers of the server's request", resp.Header.Get("X-Names"), "Accept-Encoding Authorization User-Agent")
+		return false
 	}
-	equal(t, "headers of no token", len(tokencache.Token{}.Header()), 0)
+	call(t, r.client, made(t, ctx, r.url+"/"))
 }
 
 // A Base that adds headers to what it is given, though it may not, is one that

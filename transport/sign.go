@@ -2,77 +2,76 @@ package transport
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/rebearer/rebearer/internal/origin"
+	"github.com/rebearer/rebearer/internal/shared"
 	"github.com/rebearer/rebearer/tokencache"
 )
 
-// signable returns a copy of the request that can be signed and sent, since
-// RoundTrip may not change the caller's (http.RoundTripper). It is not ok if the
-// caller has set an Authorization header, in whatever spelling.
-func (t *Transport) signable(req *http.Request) (signed *http.Request, ok bool) {
-	var header http.Header
-	if len(req.Header) > 0 || !t.shares() {
-		header = make(http.Header, len(req.Header)+1)
+// copyOf returns a copy of the request to be signed and sent, since RoundTrip may
+// not change the caller's (http.RoundTripper). Its Header is nil if that can be
+// shared, see twin. theirs reports whether the caller has set an Authorization
+// header, in whatever spelling.
+func copyOf(req *http.Request, base http.RoundTripper) (signed *http.Request, theirs bool) {
+	signed, ours := twinOf(req)
+	if len(req.Header) == 0 && ours && shares(base) {
+		signed.Header = nil
+		return signed, false
 	}
+	signed.Header = make(http.Header, len(req.Header)+1)
 	for name, values := range req.Header {
 		switch len(name) {
 		case len("Authorization"):
-			if strings.EqualFold(name, "Authorization") {
-				return nil, false
-			}
+			theirs = theirs || strings.EqualFold(name, "Authorization")
 		case len("Connection"):
 			if strings.EqualFold(name, "Connection") {
 				values = withoutOurs(values)
 			}
 		}
-		header[name] = slices.Clip(values) // what Base adds does not end up in the caller's
+		signed.Header[name] = slices.Clip(values) // what Base adds does not end up in the caller's
 	}
-	signed = twinOf(req)
-	signed.Header = header
-	return signed, true
+	return signed, theirs
 }
 
-// shares reports whether requests without a header of their own can share one.
-// Base must not change it (http.RoundTripper), but of all those that do not, one
-// is known.
-func (t *Transport) shares() bool {
-	_, known := t.base().(*http.Transport)
-	return known
-}
-
-// send signs the copy and sends it. No answer may lead back to what holds the
-// token.
-func (t *Transport) send(signed *http.Request, token tokencache.Token, body io.ReadCloser) (*http.Response, error) {
-	signed.Body = body
-	if err := t.sign(signed, token); err != nil {
-		if body != nil {
-			body.Close()
+// transmit sends one copy, and each copy once: Base may not be through with it
+// when the answer is there. No answer may lead back to what holds the token.
+func (a *attempt) transmit(token tokencache.Token) (*http.Response, error) {
+	signed := a.signed
+	if a.signed = nil; signed == nil {
+		signed, _ = copyOf(a.req, a.base)
+	}
+	signed.Body = a.body
+	if err := a.t.sign(signed, token); err != nil {
+		if a.body != nil {
+			a.body.Close()
 		}
 		return nil, err
 	}
-	resp, err := t.base().RoundTrip(signed)
-	if resp != nil && resp.Body == nil { // as http.Client forgives it
-		resp.Body = http.NoBody
+	resp, err := a.base.RoundTrip(signed)
+	if resp != nil {
+		resp.Request = a.req
+		if resp.Body == nil { // as http.Client forgives it
+			resp.Body = http.NoBody
+		}
 	}
 	return resp, err
 }
 
 // sign sets the headers that the token wants.
 func (t *Transport) sign(req *http.Request, token tokencache.Token) error {
-	if req.Header == nil && !isBound(token) {
-		if req.Header = token.Header(); req.Header != nil {
+	bound := isBound(token)
+	if req.Header == nil && !bound {
+		if req.Header = shared.Header(token); req.Header != nil {
 			return nil
 		}
 	}
 	if req.Header == nil {
 		req.Header = make(http.Header, 2)
 	}
-	if err := token.SetHeader(req.Header); err != nil || !isBound(token) {
+	if err := token.SetHeader(req.Header); err != nil || !bound {
 		return err
 	}
 	return prove(t.DPoP, req, token.Key(), token.Access())

@@ -85,37 +85,37 @@ const (
 
 // RoundTrip implements http.RoundTripper.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
-	cache := tokencache.FromContext(ctx)
-	if cache == nil && reentry.Marked(ctx) {
+	ctx, base := req.Context(), t.base()
+	if reentry.Marked(ctx) {
 		return nil, closing(req, tokencache.ErrReentrant)
 	}
+	cache := tokencache.FromContext(ctx)
 	if cache == nil || req.URL == nil {
-		return t.base().RoundTrip(req)
+		return base.RoundTrip(req)
 	}
 	origins, err := t.allowed()
+	resource, allowed := origins.Lookup(req.URL)
+	if err == nil && (!allowed || strayed(req, origins)) {
+		return base.RoundTrip(req)
+	}
+	signed, theirs := copyOf(req, base)
+	if theirs {
+		return base.RoundTrip(req)
+	}
+	if err == nil && req.URL.Scheme == "http" && !t.InsecureNoTLS && !origin.Loopback(req.URL) {
+		err = ErrInsecure
+	}
 	if err != nil {
 		return nil, closing(req, err)
-	}
-	resource, allowed := origins.Lookup(req.URL)
-	if !allowed || strayed(req, origins) {
-		return t.base().RoundTrip(req)
-	}
-	if req.URL.Scheme == "http" && !t.InsecureNoTLS && !origin.Loopback(req.URL) {
-		return nil, closing(req, ErrInsecure)
-	}
-	signed, ok := t.signable(req)
-	if !ok {
-		return t.base().RoundTrip(req)
 	}
 	token, err := cache.FreshFor(ctx, resource)
 	if err != nil {
 		return nil, closing(req, endOr(ctx, err))
 	}
 	if token.Access() == "" {
-		return t.base().RoundTrip(req) // nobody is signed in
+		return base.RoundTrip(req) // nobody is signed in
 	}
-	a := attempt{t: t, req: req, signed: signed, bound: isBound(token)}
+	a := attempt{t: t, base: base, req: req, signed: signed, bound: isBound(token)}
 	return a.serve(cache, token)
 }
 

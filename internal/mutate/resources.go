@@ -89,9 +89,9 @@ var resourceMutations = []mutation{
 
 	// transport: the proof at the API
 	{behaviours: "T-K2", file: "transport/sign.go", old: "prove(t.DPoP, req, token.Key(), token.Access())", new: "prove(t.DPoP, req, token.Key(), \"\")"},
-	{behaviours: "T-K2", file: "transport/sign.go", old: "err != nil || !isBound(token) {\n\t\treturn err", new: "err != nil {\n\t\treturn err"},
+	{behaviours: "T-K2", file: "transport/sign.go", old: "err != nil || !bound {\n\t\treturn err", new: "err != nil {\n\t\treturn err"},
 	{behaviours: "T-A6", file: "transport/sign.go", old: " && !strings.EqualFold(option, \"DPoP\") {", new: " {"},
-	{behaviours: "B7", file: "transport/sign.go", old: "\t\tif body != nil {\n\t\t\tbody.Close()\n\t\t}\n\t\treturn nil, err", new: "\t\treturn nil, err"},
+	{behaviours: "B7", file: "transport/sign.go", old: "\t\tif a.body != nil {\n\t\t\ta.body.Close()\n\t\t}\n\t\treturn nil, err", new: "\t\treturn nil, err"},
 	{behaviours: "T-K2", file: "transport/prover.go", old: "\tif p != nil {\n", new: "\tif err = nil; p != nil {\n"},
 	{behaviours: "T-K2", file: "transport/prover.go", old: "Unsent: true, Err: err}", new: "Err: err}"},
 	{behaviours: "T-C4 T-K1", file: "transport/attempt.go", old: "if !a.learn(token, resp) || !a.rewind(resp) {", new: "if !a.learn(token, resp) || true {"},
