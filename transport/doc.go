@@ -38,4 +38,19 @@
 // them, not to another port of the same host, and not over plain http to
 // another machine. A request to anywhere else passes through unsigned, and its
 // 401 starts nothing.
+//
+// # What it costs
+//
+// A request is copied once, without its body, and gets the one value of
+// Authorization that all requests with this token share: three allocations, no
+// lock, and one look at the clock. [NewRequest] does with fewer.
+//
+// Over HTTP/2 the tokens of many users on one connection do not fit into the 4 KB
+// of headers that each side remembers of the other, so that each request carries
+// its token in full: some 700 bytes instead of 40. Where the API's server allows
+// for more, as one in Go does with MaxDecoderHeaderTableSize, so can Base; it takes
+// both sides:
+//
+//	base := http.DefaultTransport.(*http.Transport).Clone()
+//	base.HTTP2 = &http.HTTP2Config{MaxEncoderHeaderTableSize: 1 << 20}
 package transport

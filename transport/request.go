@@ -22,9 +22,12 @@ import (
 // The context of the request is derived from ctx, and leads to the copy and its
 // token for as long as it is kept; so does a pointer to the URL.
 func NewRequest(ctx context.Context, method, url string, body io.Reader) (*http.Request, error) {
-	t := new(twin)
-	if ctx == nil || body != nil || !usual(method) || !split(url, &t.url) {
+	if ctx == nil || body != nil || !usual(method) {
 		return http.NewRequestWithContext(ctx, method, url, body)
+	}
+	t := new(twin)
+	if !split(url, &t.url) {
+		return http.NewRequestWithContext(ctx, method, url, nil)
 	}
 	if p, ok := ctx.(pairing); ok { // of a request that this one follows: they must not add up
 		ctx = (*p.at).ctx
