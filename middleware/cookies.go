@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -203,20 +202,6 @@ func domains(host string) (all []string) {
 	return all
 }
 
-// maxCandidates is how many cookies of one name are looked at.
-const maxCandidates = 4
-
-// candidates returns the values of the cookies of a name, in their order.
-func candidates(r *http.Request, name string) []string {
-	var values []string
-	for _, c := range r.CookiesNamed(name) {
-		if v, ok := decode(c.Value); ok && len(values) < maxCandidates {
-			values = append(values, v)
-		}
-	}
-	return values
-}
-
 // marked begins an encoded value. No JWT begins with it, and a token that does
 // is encoded.
 const marked = "~"
@@ -244,35 +229,6 @@ func decode(value string) (token string, ok bool) {
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(coded)
 	return string(raw), err == nil && len(raw) > 0
-}
-
-// withoutOurs returns a copy of the header without our cookies: what a handler
-// passes on, such as a ReverseProxy, must tell nobody the tokens.
-func (a *Authenticator) withoutOurs(h http.Header) http.Header {
-	out := maps.Clone(h)
-	if others := a.otherCookies(h["Cookie"]); len(others) > 0 {
-		out["Cookie"] = others
-	} else {
-		delete(out, "Cookie")
-	}
-	return out
-}
-
-func (a *Authenticator) otherCookies(values []string) []string {
-	var out []string
-	for _, line := range values {
-		var kept []string
-		for part := range strings.SplitSeq(line, ";") {
-			name, _, _ := strings.Cut(part, "=")
-			if name = strings.TrimSpace(name); !a.ours(name) {
-				kept = append(kept, strings.TrimSpace(part))
-			}
-		}
-		if len(kept) > 0 {
-			out = append(out, strings.Join(kept, "; "))
-		}
-	}
-	return out
 }
 
 func (a *Authenticator) ours(name string) bool {

@@ -52,7 +52,7 @@ func (s *session) before() *http.Request {
 	err := s.catchUp(r.Context())
 	if err == nil {
 		switch {
-		case s.verdict.live():
+		case s.verdict.live(s.began):
 		case errors.Is(s.verdict.err, errUnverified):
 			err = errUnverified
 		case s.kind.passive || s.cache.Token().Refresh() == "":

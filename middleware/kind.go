@@ -18,9 +18,12 @@ type kind struct {
 	passive bool
 }
 
+// The names of the header are written here as net/http keeps them, so that they
+// are found without being spelled anew with each request.
+
 func kindOf(r *http.Request) kind {
 	h := r.Header
-	dest := h.Get("Sec-Fetch-Dest")
+	dest := first(h["Sec-Fetch-Dest"])
 	k := kind{passive: r.Method == http.MethodOptions || prefetches(h)}
 	switch dest {
 	case "document":
@@ -30,11 +33,11 @@ func kindOf(r *http.Request) kind {
 	case "image", "script", "style", "font":
 		k.passive = true
 	case "":
-		accept := h.Get("Accept")
+		accept, mode := first(h["Accept"]), first(h["Sec-Fetch-Mode"])
 		switch {
-		case h.Get("Sec-Fetch-Mode") == "navigate":
+		case mode == "navigate":
 			k.navigation, k.document = true, true
-		case h.Get("Sec-Fetch-Mode") != "", h.Get("X-Requested-With") != "", h.Get("Upgrade") != "":
+		case mode != "", first(h["X-Requested-With"]) != "", first(h["Upgrade"]) != "":
 		case strings.HasPrefix(accept, "image/"), strings.HasPrefix(accept, "text/css"), strings.HasPrefix(accept, "font/"):
 			k.passive = true
 		case strings.Contains(accept, "text/html"):
@@ -47,13 +50,20 @@ func kindOf(r *http.Request) kind {
 // prefetches reports whether the browser, or the router of a page, fetches what
 // may never be looked at.
 func prefetches(h http.Header) bool {
-	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-		if v := h.Get(name); v != "" {
-			v = strings.ToLower(v)
-			if strings.Contains(v, "prefetch") || strings.Contains(v, "prerender") || strings.Contains(v, "preview") {
-				return true
-			}
-		}
+	return early(h["Sec-Purpose"]) || early(h["Purpose"]) || early(h["X-Purpose"]) || early(h["X-Moz"]) || first(h["Next-Router-Prefetch"]) != ""
+}
+
+func early(purpose []string) bool {
+	if len(purpose) == 0 {
+		return false
 	}
-	return h.Get("Next-Router-Prefetch") != ""
+	v := strings.ToLower(purpose[0])
+	return strings.Contains(v, "prefetch") || strings.Contains(v, "prerender") || strings.Contains(v, "preview")
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }

@@ -3,6 +3,7 @@ package middleware
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/rebearer/rebearer/tokencache"
 )
@@ -26,7 +27,7 @@ func (a *Authenticator) RefreshHandler() http.Handler {
 		case err != nil:
 		case s.shown.IsZero():
 			err = tokencache.ErrNoRefreshToken
-		case replaced(r, s.shown) && s.verdict.live():
+		case replaced(r, s.shown) && s.verdict.live(time.Now()):
 		default:
 			// What came of the shown one meanwhile is found without I/O.
 			err = s.renew(r.Context(), s.shown)

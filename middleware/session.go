@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rebearer/rebearer/internal/jwks"
 	"github.com/rebearer/rebearer/internal/jws"
@@ -22,12 +23,16 @@ type session struct {
 	auth    *Authenticator
 	request *http.Request // as it came in
 	kind    kind
+	began   time.Time
 
 	shown   tokencache.Token // what the browser showed
 	verdict verdict          // of the newest access token that was looked at
 	cache   *tokencache.Cache
 	tidy    bool               // the browser showed a cookie twice
 	others  []tokencache.Token // the other pairs that it showed then
+	rest    []string           // the Cookie header without ours
+	line    [1]string          // what rest is made of, as a rule
+	node    node
 
 	alone bool // no Handler is around
 
@@ -45,6 +50,24 @@ type session struct {
 func (s *session) Format(f fmt.State, _ rune) { io.WriteString(f, "ResponseWriter(…)") }
 
 type sessionKey struct{}
+
+// node is the context of a request together with its session, of which it is a
+// part so that it need not be allocated.
+type node struct {
+	context.Context
+	session *session
+}
+
+// Value implements context.Context.
+func (n *node) Value(key any) any {
+	if key == (sessionKey{}) {
+		return n.session
+	}
+	return n.Context.Value(key)
+}
+
+// Format prints no field: they change while they would be read.
+func (n *node) Format(f fmt.State, _ rune) { io.WriteString(f, "Context(…)") }
 
 // sessionOf returns the session of a request, or nil.
 func sessionOf(ctx context.Context) *session {
@@ -65,9 +88,9 @@ func Claims(ctx context.Context) map[string]any {
 
 // begin reads what the browser shows.
 func (a *Authenticator) begin(w http.ResponseWriter, r *http.Request) *session {
-	s := &session{w: w, auth: a, request: r, kind: kindOf(r), verdict: verdict{err: jws.ErrInvalid}}
-	if r.Header["Cookie"] != nil {
-		s.read(r)
+	s := &session{w: w, auth: a, request: r, kind: kindOf(r), began: time.Now(), verdict: verdict{err: jws.ErrInvalid}}
+	if lines := r.Header["Cookie"]; lines != nil {
+		s.read(lines)
 	}
 	s.cache = tokencache.New(a.Coordinator, s.shown)
 	return s
@@ -76,18 +99,19 @@ func (a *Authenticator) begin(w http.ResponseWriter, r *http.Request) *session {
 // read takes the pair of cookies that works. There is more than one if a name
 // was set for the host and for its domain, or for another path; the cookies of a
 // pair come in the same order (RFC 6265 section 5.4).
-func (s *session) read(r *http.Request) {
-	access, refresh := candidates(r, s.auth.names.access), candidates(r, s.auth.names.refresh)
-	var keys []string
-	if s.auth.ring != nil {
-		keys = candidates(r, s.auth.names.key)
+func (s *session) read(lines []string) {
+	var j jar
+	s.rest = s.line[:0]
+	for _, line := range lines {
+		if kept, some := s.auth.sort(line, &j); some {
+			s.rest = append(s.rest, kept)
+		}
 	}
-	n := max(len(access), len(refresh))
+	n := max(j.access.n, j.refresh.n)
 	s.tidy = n > 1
 	for i := range n {
-		v := s.auth.examine(r.Context(), cookies{at(access, i), at(refresh, i), at(keys, i)})
-		t := v.pair
-		if i > 0 && !better(t, v, s.shown, s.verdict) {
+		t, v := s.auth.pair(s.request.Context(), cookies{j.access.at(i), j.refresh.at(i), j.key.at(i)}, s.began)
+		if i > 0 && !better(t, v, s.shown, s.verdict, s.began) {
 			s.others = append(s.others, t)
 			continue
 		}
@@ -98,19 +122,12 @@ func (s *session) read(r *http.Request) {
 	}
 }
 
-func at(values []string, i int) string {
-	if i < len(values) {
-		return values[i]
-	}
-	return ""
-}
-
 // better prefers an access token that lives, then one that was good, and then
 // whatever can be refreshed.
-func better(t tokencache.Token, v verdict, than tokencache.Token, thanV verdict) bool {
+func better(t tokencache.Token, v verdict, than tokencache.Token, thanV verdict, now time.Time) bool {
 	rank := func(t tokencache.Token, v verdict) (n int) {
 		switch {
-		case v.live():
+		case v.live(now):
 			n = 4
 		case v.err == nil || errors.Is(v.err, jws.ErrExpired):
 			n = 2
@@ -141,9 +158,9 @@ const maxCookies = 1000
 // the cache, its header none of our cookies, and no credentials that the browser
 // made up beside the tokens: the API must see ours.
 func (s *session) with(cache *tokencache.Cache) *http.Request {
-	ctx := context.WithValue(s.request.Context(), sessionKey{}, s)
-	r := s.request.WithContext(tokencache.NewContext(ctx, cache))
-	r.Header = s.auth.withoutOurs(s.request.Header)
+	s.node = node{s.request.Context(), s}
+	r := s.request.WithContext(tokencache.NewContext(&s.node, cache))
+	r.Header = s.withoutOurs(s.request.Header)
 	if !cache.Token().IsZero() {
 		delete(r.Header, "Authorization")
 	}
@@ -164,7 +181,7 @@ func (s *session) catchUp(ctx context.Context) error {
 		return err
 	}
 	if t := s.cache.Token(); !t.Same(before) {
-		s.verdict = s.auth.examine(ctx, cookies{access: t.Access(), refresh: t.Refresh()})
+		s.verdict = s.auth.examine(ctx, t.Access())
 	}
 	return nil
 }
@@ -190,14 +207,14 @@ func (s *session) exchange(ctx context.Context, spent tokencache.Token) error {
 	if err != nil {
 		return err
 	}
-	s.verdict = s.auth.examine(jwks.Issued(ctx), cookies{access: t.Access(), refresh: t.Refresh()})
+	s.verdict = s.auth.examine(jwks.Issued(ctx), t.Access())
 	switch {
 	case errors.Is(s.verdict.err, errUnverified):
 		return s.verdict.err
 	case s.verdict.err != nil:
 		s.cache.Rejected(t) // another one would fare no better
 		return &tokencache.Error{Reason: reason.Configuration, Err: mismatch(s.verdict.err)}
-	case !s.verdict.live():
+	case !s.verdict.live(time.Now()):
 		s.cache.Rejected(t) // ours is the faster clock, and the token's life is short
 	}
 	return nil

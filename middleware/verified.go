@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,49 +21,69 @@ type verdict struct {
 	// err is nil if the token may be used, be it within the leeway;
 	// jws.ErrExpired if it was good once; errUnverified if nobody can tell.
 	err error
-	// pair is the Token that the access token was last seen in; it is the same
-	// one with every request, as a rule.
-	pair tokencache.Token
-	key  string // as the cookie had it
 }
 
 // cookies are the values of ours.
 type cookies struct{ access, refresh, key string }
 
 // live reports whether the token has not ended by our own clock.
-func (v verdict) live() bool {
-	return v.err == nil && (v.expiry.IsZero() || time.Now().Before(v.expiry))
+func (v verdict) live(now time.Time) bool {
+	return v.err == nil && (v.expiry.IsZero() || now.Before(v.expiry))
 }
 
-// examine verifies the access token of a pair, or reads what can be read of it where there
+// examine verifies an access token, or reads what can be read of it where there
 // is no Verifier.
-func (a *Authenticator) examine(ctx context.Context, of cookies) verdict {
+func (a *Authenticator) examine(ctx context.Context, access string) verdict {
+	if access == "" {
+		return verdict{err: jws.ErrInvalid}
+	}
+	return a.look(ctx, access, time.Now()).verdict
+}
+
+// pair returns the Token of what a browser shows, and what is known of it. It
+// is the same one with every request, as a rule, and then costs nothing.
+func (a *Authenticator) pair(ctx context.Context, of cookies, now time.Time) (tokencache.Token, verdict) {
 	if of.access == "" {
 		v := verdict{err: jws.ErrInvalid}
-		v.pair = a.token(v, of)
-		return v
+		return a.token(v, of), v
 	}
-	if v, ok := a.seen.get(of.access); ok {
-		if v.pair.Refresh() != of.refresh || v.key != of.key {
-			v.pair = a.token(v, of)
-		}
-		return v
+	seen := a.look(ctx, of.access, now)
+	if seen.shows(of) {
+		return seen.pair, seen.verdict
 	}
-	c := claims.Parse(of.access)
-	v := verdict{issued: c.IssuedAt, expiry: c.Expiry, key: of.key}
+	kept := seen.err == nil && a.Verifier != nil
+	if kept { // for long: not with the whole header that they came in
+		of = cookies{seen.access, strings.Clone(of.refresh), strings.Clone(of.key)}
+	}
+	t := a.token(seen.verdict, of)
+	if kept {
+		a.seen.put(&verifiedToken{of.access, seen.verdict, seen.limit, t, of.key}, now)
+	}
+	return t, seen.verdict
+}
+
+// look returns what is remembered of an access token, or finds it out. What
+// verified is remembered.
+func (a *Authenticator) look(ctx context.Context, access string, now time.Time) *verifiedToken {
 	if a.Verifier == nil {
-		if !v.live() {
+		c := claims.Parse(access)
+		v := verdict{issued: c.IssuedAt, expiry: c.Expiry}
+		if !v.live(now) {
 			v.err = jws.ErrExpired
 		}
-		v.pair = a.token(v, of)
-		return v
+		return &verifiedToken{verdict: v}
 	}
-	v.claims, v.err = a.Verifier.verify(ctx, of.access)
-	v.pair = a.token(v, of)
-	if v.err == nil {
-		a.seen.put(of.access, v)
+	generation := a.Verifier.generation(now) // before: the keys may change meanwhile
+	if seen := a.seen.get(access, generation, now); seen != nil {
+		return seen
 	}
-	return v
+	c := claims.Parse(access)
+	seen := &verifiedToken{access: strings.Clone(access), verdict: verdict{issued: c.IssuedAt, expiry: c.Expiry}}
+	if seen.claims, seen.err = a.Verifier.verify(ctx, access); seen.err == nil {
+		seen.limit = limit{generation, a.Verifier.until(c.Expiry, now)}
+		a.seen.put(seen, now)
+	}
+	return seen
 }
 
 // token makes the Token of a pair. An access token that does not verify is
@@ -85,38 +106,66 @@ func (a *Authenticator) token(v verdict, of cookies) tokencache.Token {
 type verifiedTokens struct {
 	once  sync.Once
 	seed  maphash.Seed
-	slots *[1 << 12]atomic.Pointer[verifiedToken]
+	slots *[1 << 14]verifiedSlot
 }
 
+// verifiedToken is not changed once others can see it.
 type verifiedToken struct {
 	access string
 	verdict
-	until time.Time
+	limit
+	// pair is the Token that the access token was shown in last, zero if it
+	// was not shown yet, and key what the cookie of the key had then.
+	pair tokencache.Token
+	key  string
 }
 
-// recheck is how long a check counts, so that a key that is withdrawn is soon
-// felt.
-const recheck = time.Minute
+// limit is how long a check counts.
+type limit struct {
+	generation uint64 // of the keys
+	until      time.Time
+}
 
-func (s *verifiedTokens) slot(access string) *atomic.Pointer[verifiedToken] {
+// shows reports whether the pair is the one of these cookies, which have its
+// access token.
+func (e *verifiedToken) shows(of cookies) bool {
+	return !e.pair.IsZero() && e.pair.Refresh() == of.refresh && e.key == of.key
+}
+
+type verifiedSlot = atomic.Pointer[verifiedToken]
+
+// slotsOf returns the two places that a token may have.
+func (s *verifiedTokens) slotsOf(access string) (first, second *verifiedSlot) {
 	s.once.Do(func() {
 		s.seed = maphash.MakeSeed()
-		s.slots = new([1 << 12]atomic.Pointer[verifiedToken])
+		s.slots = new([1 << 14]verifiedSlot)
 	})
-	return &s.slots[maphash.String(s.seed, access)%uint64(len(s.slots))]
+	h := maphash.String(s.seed, access)
+	return &s.slots[h%uint64(len(s.slots))], &s.slots[(h>>32)%uint64(len(s.slots))]
 }
 
-func (s *verifiedTokens) get(access string) (verdict, bool) {
-	if e := s.slot(access).Load(); e != nil && e.access == access && time.Now().Before(e.until) {
-		return e.verdict, true
+// get returns nil for what is not there, or counts no more.
+func (s *verifiedTokens) get(access string, generation uint64, now time.Time) *verifiedToken {
+	first, second := s.slotsOf(access)
+	e := first.Load()
+	if e == nil || e.access != access {
+		e = second.Load()
 	}
-	return verdict{}, false
+	if e == nil || e.access != access || e.generation != generation || !now.Before(e.until) {
+		return nil
+	}
+	return e
 }
 
-func (s *verifiedTokens) put(access string, v verdict) {
-	until := time.Now().Add(recheck)
-	if v.expiry.Before(until) {
-		until = v.expiry
+// put prefers the place that the token has, and then one that nobody has.
+func (s *verifiedTokens) put(e *verifiedToken, now time.Time) {
+	first, second := s.slotsOf(e.access)
+	if second.Load().free(e.access, now) && !first.Load().free(e.access, now) {
+		first = second
 	}
-	s.slot(access).Store(&verifiedToken{access, v, until})
+	first.Store(e)
+}
+
+func (e *verifiedToken) free(access string, now time.Time) bool {
+	return e == nil || e.access == access || !now.Before(e.until)
 }

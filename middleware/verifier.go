@@ -40,11 +40,15 @@ type Verifier struct {
 	// names none and otherwise whatever anybody wrote there. It is called
 	// concurrently. An error that is not about the token should wrap
 	// [context.DeadlineExceeded] or be a net.Error: the token then counts as
-	// unverified, and the request is answered with 503.
+	// unverified, and the request is answered with 503. A token that verified
+	// is not asked for again within a minute.
 	KeyFunc func(ctx context.Context, kid, alg string) (any, error)
 	// JWKSURL is where the issuer publishes its keys (RFC 7517 section 5), with
-	// https or on loopback. A rotated key is found by its kid, with one fetch in 10 s at the most. The
-	// last good set is used through an outage.
+	// https or on loopback. A rotated key is found by its kid, with one fetch
+	// in 10 s at the most. A withdrawn one is felt when the set is fetched
+	// anew, which it is by the first request after 15 minutes: at once then,
+	// whatever has verified before. The last good set is used through an
+	// outage.
 	JWKSURL string
 	// Base fetches the key set. If nil, http.DefaultTransport.
 	Base http.RoundTripper
@@ -150,8 +154,33 @@ func (v *Verifier) key(ctx context.Context, kid, alg string) (any, error) {
 	case v.KeyFunc != nil:
 		return v.found(v.KeyFunc(ctx, kid, alg))
 	}
+	return v.found(v.published().Key(ctx, kid, alg))
+}
+
+func (v *Verifier) published() *jwks.Set {
 	v.once.Do(func() { v.set = &jwks.Set{URL: v.JWKSURL, Base: v.Base} })
-	return v.found(v.set.Key(ctx, kid, alg))
+	return v.set
+}
+
+// generation changes with the published keys: what verified with those of
+// another one counts no more.
+func (v *Verifier) generation(now time.Time) uint64 {
+	if v.JWKSURL == "" {
+		return 0
+	}
+	return v.published().Generation(now)
+}
+
+// recheck is how long a check counts where nobody says that a key was withdrawn.
+const recheck = time.Minute
+
+// until returns when a check is to be made again at the latest. Past its end, a
+// token is on its way out, and is looked at each time.
+func (v *Verifier) until(expiry, now time.Time) time.Time {
+	if again := now.Add(recheck); v.KeyFunc != nil && again.Before(expiry) {
+		return again
+	}
+	return expiry
 }
 
 func (v *Verifier) found(key any, err error) (any, error) {

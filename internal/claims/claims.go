@@ -5,6 +5,7 @@
 package claims
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"math"
@@ -26,18 +27,35 @@ const maxLength = 64 << 10
 // is a mistake or an attempt to overflow.
 const year2100 = 4102444800
 
+// usual is longer than most payloads, so that they are decoded on the stack.
+const usual = 2 << 10
+
 // Parse reads the claims of a JWS in compact serialization (RFC 7519 section
-// 3). An opaque token, a JWE or nonsense gives the zero Claims.
+// 3). An opaque token, a JWE or nonsense gives the zero Claims. It allocates the
+// subject, and for a payload that is out of the usual.
 func Parse(token string) Claims {
 	if len(token) > maxLength || strings.Count(token, ".") != 2 {
 		return Claims{}
 	}
 	_, rest, _ := strings.Cut(token, ".")
 	payload, _, _ := strings.Cut(rest, ".")
-	raw, err := base64.RawURLEncoding.DecodeString(payload)
+	var stack [usual]byte
+	raw := stack[:]
+	if n := base64.RawURLEncoding.DecodedLen(len(payload)); n > len(raw) {
+		raw = make([]byte, n)
+	}
+	n, err := base64.RawURLEncoding.Decode(raw, []byte(payload))
 	if err != nil {
 		return Claims{}
 	}
+	if c, ok := scan(raw[:n]); ok {
+		return c
+	}
+	return whole(bytes.Clone(raw[:n]))
+}
+
+// whole reads the claims with encoding/json, whose word is final.
+func whole(raw []byte) Claims {
 	// A map, because struct fields would also match EXP, Exp and eXp.
 	var m map[string]json.RawMessage
 	if json.Unmarshal(raw, &m) != nil {
@@ -53,7 +71,14 @@ func Parse(token string) Claims {
 // date reads a NumericDate: a JSON number between 1970 and 2100.
 func date(raw json.RawMessage) time.Time {
 	var f float64
-	if len(raw) == 0 || json.Unmarshal(raw, &f) != nil || !(f > 0 && f < year2100) {
+	if len(raw) == 0 || json.Unmarshal(raw, &f) != nil {
+		return time.Time{}
+	}
+	return instant(f)
+}
+
+func instant(f float64) time.Time {
+	if !(f > 0 && f < year2100) {
 		return time.Time{}
 	}
 	sec, frac := math.Modf(f)

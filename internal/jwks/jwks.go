@@ -4,13 +4,16 @@ package jwks
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/MicahParks/jwkset"
@@ -51,16 +54,42 @@ type Set struct {
 	// Base fetches it. If nil, http.DefaultTransport.
 	Base http.RoundTripper
 
+	keys atomic.Pointer[published] // nil before the first
+
 	mu       sync.Mutex
-	keys     []key
-	fetched  time.Time     // when keys came
 	asked    time.Time     // when the last fetch began
 	fetching chan struct{} // closed at its end; nil if there is none
 }
 
+// published is what the issuer said last. It is not changed.
+type published struct {
+	keys       []key
+	fetched    time.Time
+	generation uint64
+}
+
 type key struct {
 	id, alg string
-	public  any
+	public  crypto.PublicKey
+}
+
+func (k key) equal(other key) bool {
+	public, ok := k.public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.id == other.id && k.alg == other.alg && public.Equal(other.public)
+}
+
+// follow returns what is published after p, which may be nil. The order of the
+// keys counts: of two with one kid the first is used.
+func (p *published) follow(keys []key, now time.Time) *published {
+	next := &published{keys, now, 1}
+	switch {
+	case p == nil:
+	case slices.EqualFunc(p.keys, keys, key.equal):
+		next.generation = p.generation
+	default:
+		next.generation = p.generation + 1
+	}
+	return next
 }
 
 type issuedKey struct{}
@@ -100,6 +129,27 @@ func (s *Set) Key(ctx context.Context, kid, alg string) (any, error) {
 	return k, nil
 }
 
+// Generation tells one set of keys from the next: what verified with a key holds
+// as long as the number is the same. It is 0 before there is a set, and stays as
+// it is if the same keys are fetched again.
+//
+// Whoever remembers what verified calls it with each use. Nobody may ask for a
+// key for a long time then, so that this has an old set fetched anew, too: a key
+// that was withdrawn is felt by the requests after the first one that comes when
+// the set is 15 minutes old, as soon as the fetch is through.
+func (s *Set) Generation(now time.Time) uint64 {
+	p := s.keys.Load()
+	if p == nil {
+		return 0
+	}
+	if p.stale(now) {
+		s.fetch(pause)
+	}
+	return p.generation
+}
+
+func (p *published) stale(now time.Time) bool { return now.Sub(p.fetched) > fresh }
+
 func missing(known bool) error {
 	if known {
 		return ErrUnknown
@@ -108,10 +158,12 @@ func missing(known bool) error {
 }
 
 // find looks at what is there; known is whether any set ever came.
-func (s *Set) find(kid, alg string) (public any, known, stale bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, k := range s.keys {
+func (s *Set) find(kid, alg string) (public crypto.PublicKey, known, stale bool) {
+	p := s.keys.Load()
+	if p == nil {
+		return nil, false, false
+	}
+	for _, k := range p.keys {
 		if kid != "" && k.id != kid || k.alg != "" && k.alg != alg || !made(k.public, alg) {
 			continue
 		}
@@ -124,7 +176,7 @@ func (s *Set) find(kid, alg string) (public any, known, stale bool) {
 			break
 		}
 	}
-	return public, !s.fetched.IsZero(), time.Since(s.fetched) > fresh
+	return public, true, p.stale(time.Now())
 }
 
 // made reports whether a key is of the kind that the algorithm uses.
@@ -158,7 +210,7 @@ func (s *Set) fetch(least time.Duration) <-chan struct{} {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err == nil {
-			s.keys, s.fetched = keys, time.Now()
+			s.keys.Store(s.keys.Load().follow(keys, time.Now()))
 		}
 		s.fetching = nil
 		close(done)
