@@ -2,8 +2,6 @@ package tokencache
 
 import (
 	"bytes"
-	"container/heap"
-	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/rebearer/rebearer/internal/memlog"
 )
 
 // MemoryStore is a [Store] for one process. Its zero value is ready to use. It
@@ -19,19 +19,22 @@ import (
 // When it is full it evicts what costs least to lose: first what has expired,
 // then what the browser has received, then successors that still wait for
 // their browser. It never evicts an exchange in flight or a session that was
-// ended; if nothing else is left, it refuses to store more.
+// ended; if nothing else is left, it refuses to store more. What was written at
+// about the same time is evicted together, 1/64 of MaxBytes or 64 KiB at a time.
+//
+// An entry takes some 50 bytes beside its value, and is no object of its own: a
+// million of them cost the garbage collector next to nothing.
 type MemoryStore struct {
-	// MaxBytes bounds the memory that is held, in bytes. If zero, 64 MiB.
+	// MaxBytes bounds the memory that is held, in bytes. If zero, 64 MiB. Only
+	// what replaces an entry may go beyond: what is in flight must be able to
+	// end.
 	MaxBytes int64
 
 	mu      sync.Mutex
-	entries map[string]*memoryEntry
-	queues  [3]list.List // by class, oldest first
-	ending  expiries     // all entries, the next to expire first
-	bytes   int64
-	version uint64
+	log     *memlog.Log // nil at first
+	began   time.Time   // when that was made
 	evicted uint64
-	waiters map[string]*watch
+	waiters map[memlog.Key]*watch
 }
 
 // watch is shared by all who wait for one key.
@@ -40,35 +43,16 @@ type watch struct {
 	waiters int
 }
 
-// class is the order of eviction.
-type class int
-
+// What is evicted, the first of these first.
 const (
-	cheap  class = iota // losing it costs at most one refused presentation
-	parked              // a successor that its browser has not received
-	fixed               // never evicted
+	cheap  memlog.Class  = iota // losing it costs at most one refused presentation
+	parked                      // a successor that its browser has not received
+	fixed  = memlog.Kept        // never evicted
 )
-
-type memoryEntry struct {
-	key     string
-	value   []byte
-	version string
-	expires time.Time
-	class   class
-	place   *list.Element // in its queue
-	index   int           // in ending
-}
-
-// entryOverhead is what an entry costs beside its key and value, in bytes.
-const entryOverhead = 320
-
-// sweep bounds how many expired entries one write removes, so that no write
-// pays for all others.
-const sweep = 8
 
 var errFull = errors.New("rebearer: the MemoryStore is full of exchanges in flight and ended sessions")
 
-func classOf(value []byte) class {
+func classOf(value []byte) memlog.Class {
 	switch stateOf(value) {
 	case held, over:
 		return fixed
@@ -76,14 +60,6 @@ func classOf(value []byte) class {
 		return parked
 	}
 	return cheap
-}
-
-func (e *memoryEntry) size() int64 {
-	return int64(len(e.key)+len(e.value)) + entryOverhead
-}
-
-func (e *memoryEntry) entry() Entry {
-	return Entry{Value: bytes.Clone(e.value), Version: e.version}
 }
 
 // Evicted returns how many successors were evicted before their time: each may
@@ -103,20 +79,40 @@ func (m *MemoryStore) Load(ctx context.Context, key string) (Entry, error) {
 		return Entry{}, err
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.load(key), nil
+	id, now := m.open(key)
+	e, ok := m.log.Get(now, id)
+	m.mu.Unlock()
+	return copied(e, ok), nil
 }
 
-func (m *MemoryStore) load(key string) Entry {
-	e := m.entries[key]
-	if e == nil {
+// open begins what is done under the lock. What stands for a key is a hash of 128
+// bits. If those of two keys were ever the same, each would find the other's
+// value, which does not open with another's refresh token: an error, and never
+// the tokens of somebody else.
+func (m *MemoryStore) open(key string) (id memlog.Key, now int64) {
+	if m.log == nil {
+		m.log, m.began = memlog.New(m.lost), time.Now()
+	}
+	return m.log.Key(key), int64(time.Since(m.began))
+}
+
+// copied returns what the caller may keep. The lock is not needed for it.
+func copied(e memlog.Entry, ok bool) Entry {
+	if !ok {
 		return Entry{}
 	}
-	if !time.Now().Before(e.expires) {
-		m.remove(e)
-		return Entry{}
+	return Entry{Value: bytes.Clone(e.Value), Version: version(e.Version)}
+}
+
+func version(n uint64) string { return strconv.FormatUint(n, 36) }
+
+// is reports whether e, if ok, is in that version, and if not that there is none.
+func is(e memlog.Entry, ok bool, version string) bool {
+	if !ok {
+		return version == ""
 	}
-	return e.entry()
+	var b [13]byte
+	return string(strconv.AppendUint(b[:0], e.Version, 36)) == version
 }
 
 // Swap implements [Store].
@@ -126,39 +122,52 @@ func (m *MemoryStore) Swap(ctx context.Context, key, old string, value []byte, t
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := m.load(key)
-	if now.Version != old {
-		return now, false, nil
+	id, now := m.open(key)
+	e, ok := m.log.Get(now, id)
+	if !is(e, ok, old) {
+		return copied(e, ok), false, nil
 	}
 	if value == nil || ttl <= 0 {
-		if e := m.entries[key]; e != nil {
-			m.remove(e)
-		}
+		m.log.Delete(now, id)
+		m.wake(id)
 		return Entry{}, true, nil
 	}
-	e := &memoryEntry{key: key, value: bytes.Clone(value), expires: time.Now().Add(ttl), class: classOf(value)}
-	if err := m.makeRoom(e); err != nil {
-		return now, false, err
+	limit := m.MaxBytes
+	if limit == 0 {
+		limit = 64 << 20
 	}
-	m.insert(e)
-	return e.entry(), true, nil
+	v, ok := m.log.Put(now, limit, id, classOf(value), value, int64(ttl))
+	if !ok {
+		return Entry{}, false, errFull
+	}
+	m.wake(id)
+	return Entry{Value: bytes.Clone(value), Version: version(v)}, true, nil
+}
+
+// lost is told of each entry that is evicted.
+func (m *MemoryStore) lost(id memlog.Key, value []byte) {
+	if stateOf(value).exchanged() {
+		m.evicted++
+	}
+	m.wake(id)
 }
 
 // Wait implements [Store].
 func (m *MemoryStore) Wait(ctx context.Context, key, old string) (Entry, error) {
 	for {
 		m.mu.Lock()
-		now := m.load(key)
-		if now.Version != old {
+		id, now := m.open(key)
+		e, ok := m.log.Get(now, id)
+		if !is(e, ok, old) {
 			m.mu.Unlock()
-			return now, nil
+			return copied(e, ok), nil
 		}
-		w := m.watch(key)
-		var expiry <-chan time.Time // nil, that is never, for an absent entry
-		if e := m.entries[key]; e != nil {
-			expiry = time.After(time.Until(e.expires))
-		}
+		w := m.watch(id)
 		m.mu.Unlock()
+		var expiry <-chan time.Time // nil, that is never, for an absent entry
+		if ok {
+			expiry = time.After(time.Duration(e.Expires - now))
+		}
 		var err error
 		select {
 		case <-w.changed:
@@ -166,18 +175,18 @@ func (m *MemoryStore) Wait(ctx context.Context, key, old string) (Entry, error) 
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
-		m.unwatch(key, w)
+		m.unwatch(id, w)
 		if err != nil {
 			return Entry{}, err
 		}
 	}
 }
 
-func (m *MemoryStore) watch(key string) *watch {
+func (m *MemoryStore) watch(key memlog.Key) *watch {
 	w := m.waiters[key]
 	if w == nil {
 		if m.waiters == nil {
-			m.waiters = make(map[string]*watch)
+			m.waiters = make(map[memlog.Key]*watch)
 		}
 		w = &watch{changed: make(chan struct{})}
 		m.waiters[key] = w
@@ -187,7 +196,7 @@ func (m *MemoryStore) watch(key string) *watch {
 }
 
 // unwatch forgets the watch with its last waiter.
-func (m *MemoryStore) unwatch(key string, w *watch) {
+func (m *MemoryStore) unwatch(key memlog.Key, w *watch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if w.waiters--; w.waiters == 0 && m.waiters[key] == w {
@@ -195,113 +204,9 @@ func (m *MemoryStore) unwatch(key string, w *watch) {
 	}
 }
 
-// makeRoom evicts until e fits beside what stays. The entry that e replaces
-// counts as gone, and e may always take its place: what is in flight must be
-// able to end.
-func (m *MemoryStore) makeRoom(e *memoryEntry) error {
-	limit := m.MaxBytes
-	if limit == 0 {
-		limit = 64 << 20
-	}
-	now := time.Now()
-	for range sweep {
-		if !m.evictExpired(now) {
-			break
-		}
-	}
-	need := e.size()
-	was := m.entries[e.key]
-	if was != nil {
-		need -= was.size()
-	}
-	for m.bytes+need > limit {
-		if m.evictExpired(now) || m.evictOldest(e.key) {
-			continue
-		}
-		if was == nil {
-			return errFull
-		}
-		break
-	}
-	return nil
-}
-
-func (m *MemoryStore) evictExpired(now time.Time) bool {
-	if len(m.ending) == 0 || now.Before(m.ending[0].expires) {
-		return false
-	}
-	m.remove(m.ending[0])
-	return true
-}
-
-func (m *MemoryStore) evictOldest(spare string) bool {
-	for c := cheap; c < fixed; c++ {
-		for place := m.queues[c].Front(); place != nil; place = place.Next() {
-			e := place.Value.(*memoryEntry)
-			if e.key == spare {
-				continue
-			}
-			if stateOf(e.value).exchanged() {
-				m.evicted++
-			}
-			m.remove(e)
-			return true
-		}
-	}
-	return false
-}
-
-func (m *MemoryStore) insert(e *memoryEntry) {
-	if was := m.entries[e.key]; was != nil {
-		m.remove(was)
-	}
-	if m.entries == nil {
-		m.entries = make(map[string]*memoryEntry)
-	}
-	m.version++
-	e.version = strconv.FormatUint(m.version, 36)
-	e.place = m.queues[e.class].PushBack(e)
-	heap.Push(&m.ending, e)
-	m.entries[e.key] = e
-	m.bytes += e.size()
-	m.wake(e.key)
-}
-
-func (m *MemoryStore) remove(e *memoryEntry) {
-	delete(m.entries, e.key)
-	m.queues[e.class].Remove(e.place)
-	heap.Remove(&m.ending, e.index)
-	m.bytes -= e.size()
-	m.wake(e.key)
-}
-
-func (m *MemoryStore) wake(key string) {
+func (m *MemoryStore) wake(key memlog.Key) {
 	if w := m.waiters[key]; w != nil {
 		close(w.changed)
 		delete(m.waiters, key)
 	}
-}
-
-// expiries is a heap.Interface.
-type expiries []*memoryEntry
-
-func (h expiries) Len() int           { return len(h) }
-func (h expiries) Less(i, j int) bool { return h[i].expires.Before(h[j].expires) }
-func (h expiries) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-func (h *expiries) Push(x any) {
-	e := x.(*memoryEntry)
-	e.index = len(*h)
-	*h = append(*h, e)
-}
-
-func (h *expiries) Pop() any {
-	last := len(*h) - 1
-	e := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	return e
 }

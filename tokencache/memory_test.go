@@ -1,6 +1,7 @@
 package tokencache_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"runtime"
@@ -14,7 +15,9 @@ import (
 
 // value returns what a Coordinator would store for a state. It says in the clear
 // what a Store needs to know of it.
-func value(state byte) []byte { return append([]byte{1, state}, make([]byte, 500)...) }
+func value(state byte) []byte {
+	return append([]byte{tokencache.ValueFormat, state}, make([]byte, 500)...)
+}
 
 const (
 	anExchangeInFlight = 'h'
@@ -134,6 +137,18 @@ func TestTheMemoryIsBoundedInBytes(t *testing.T) {
 	runtime.KeepAlive(m)
 }
 
+// B28
+func TestTheMemoryIsBoundedByDefault(t *testing.T) {
+	const limit = 64 << 20
+	m := &tokencache.MemoryStore{}
+	for i := range limit / 15_000 {
+		m.Swap(t.Context(), fmt.Sprint(i), "", append(value(aParkedSuccessor), make([]byte, 20_000)...), time.Hour)
+	}
+	if held := m.Held(); held > limit || held < limit*9/10 {
+		t.Errorf("%d bytes are held", held)
+	}
+}
+
 // B28: what nobody asks for any more does not stay for ever.
 func TestExpiredEntriesMakeWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -154,6 +169,92 @@ func TestExpiredEntriesMakeWay(t *testing.T) {
 			t.Errorf("%d were counted as evicted alive", m.Evicted())
 		}
 	})
+}
+
+// B28: what is counted is what is gone, and nobody else.
+func TestEvictedSuccessorsAreCounted(t *testing.T) {
+	m := &tokencache.MemoryStore{MaxBytes: 1 << 20}
+	const n = 9000
+	for i := range n {
+		put(m, fmt.Sprint(i), "dfr"[i%3], time.Hour)
+		if held := m.Held(); held > m.MaxBytes {
+			t.Fatalf("%d bytes are held", held)
+		}
+	}
+	gone, failures := 0, 0
+	for i := range n {
+		switch {
+		case has(m, fmt.Sprint(i)):
+		case i%3 == 1:
+			failures++
+		default:
+			gone++
+		}
+	}
+	if m.Evicted() != uint64(gone) || gone == 0 || failures < n/4 {
+		t.Errorf("%d were counted, %d are gone, and %d failures", m.Evicted(), gone, failures)
+	}
+}
+
+// B28: who waits for what is evicted need not wait for its end.
+func TestWaitWakesWhenTheEntryIsEvicted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &tokencache.MemoryStore{MaxBytes: 10_000}
+		put(m, "first", aParkedSuccessor, time.Hour)
+		was, _ := m.Load(t.Context(), "first")
+		woken := make(chan tokencache.Entry)
+		go func() {
+			e, _ := m.Wait(t.Context(), "first", was.Version)
+			woken <- e
+		}()
+		synctest.Wait()
+		began := time.Now()
+		for i := range 100 {
+			put(m, fmt.Sprint(i), aParkedSuccessor, time.Hour)
+		}
+		if e := <-woken; e.Version != "" || time.Since(began) != 0 {
+			t.Errorf("version %q after %v", e.Version, time.Since(began))
+		}
+	})
+}
+
+// A Load copies the value, and writes its version down.
+func TestALoadAllocatesTheValueAndItsVersion(t *testing.T) {
+	m := &tokencache.MemoryStore{}
+	for i := range 100 { // small numbers are strings already
+		put(m, fmt.Sprint(i), aParkedSuccessor, time.Hour)
+	}
+	if n := testing.AllocsPerRun(100, func() { m.Load(context.Background(), "99") }); n > 2 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// Many write, read, wait and delete at once in little memory: nobody reads what
+// another key holds, or half of a value.
+func TestTheMemoryIsUsedByManyAtOnce(t *testing.T) {
+	m := &tokencache.MemoryStore{MaxBytes: 128 << 10}
+	together(8, func(i int) {
+		for n := range 3000 {
+			key := fmt.Sprint((n*7 + i) % 300)
+			e, err := m.Load(t.Context(), key)
+			if err != nil || len(e.Value) > 0 && !bytes.HasSuffix(e.Value, []byte("of "+key)) {
+				t.Errorf("%q: %v", e.Value, err)
+			}
+			var next []byte
+			if n%5 > 0 {
+				next = append(value("dfrho"[n%5])[:2+n%500], "of "+key...)
+			}
+			m.Swap(t.Context(), key, e.Version, next, time.Duration(1+n%3)*time.Millisecond)
+			if n%100 == 0 {
+				ctx, leave := context.WithTimeout(t.Context(), time.Millisecond)
+				m.Wait(ctx, key, e.Version)
+				leave()
+			}
+		}
+	})
+	if held := m.Held(); held > m.MaxBytes+8<<10 {
+		t.Errorf("%d bytes are held", held)
+	}
 }
 
 // B32: a full Store is a Store that fails, and not a loop.

@@ -263,7 +263,7 @@ func TestALogoutReachesAStream(t *testing.T) {
 // B28: the past is what costs least to lose.
 func TestThePastIsEvictedBeforeWhatIsParked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := &tokencache.MemoryStore{MaxBytes: 2000}
+		m := &tokencache.MemoryStore{MaxBytes: 1400}
 		receipt := append(make([]byte, 8), parkedValue...)
 		put := func(key string, value []byte) {
 			if _, ok, err := m.Swap(t.Context(), key, "", value, time.Hour); !ok || err != nil {

@@ -44,4 +44,18 @@ var replicaMutations = []mutation{
 	{behaviours: "B45", file: "tokencache/redisstore/feed.go", old: "by, known, at = h.Entry, true, h.Version", new: "by, at = h.Entry, h.Version"},
 	{behaviours: "B48", file: "tokencache/redisstore/feed.go", old: "\t\tcase <-timer.C:\n", new: "\t\tcase <-(chan int)(nil):\n"},
 	{behaviours: "B48", file: "tokencache/redisstore/feed.go", old: "\tclose(f.again)\n", new: ""},
+
+	// what memory holds
+	{behaviours: "B28", file: "internal/memlog/room.go", old: " || q.class == Kept", new: ""},
+	{behaviours: "B28", file: "internal/memlog/room.go", old: "c.first < victim.first", new: "false"},
+	{behaviours: "B28", file: "internal/memlog/room.go", old: "return replaces ||", new: "return"},
+	{behaviours: "B28", file: "internal/memlog/room.go", old: "\t\tcase l.expire(now):\n", new: ""},
+	{behaviours: "B28", file: "internal/memlog/room.go", old: "2*c.dead >= cap(c.data), ", new: ""},
+	{behaviours: "B28", file: "internal/memlog/log.go", old: "\tl.expire(now)\n", new: ""},
+	{behaviours: "B28", file: "internal/memlog/expiries.go", old: "if c.until == c.due {", new: "if true {"},
+	{behaviours: "B28", file: "internal/memlog/chunk.go", old: "cap(c.data) <= maxChunk && ", new: ""},
+	{behaviours: "B28", file: "internal/memlog/index.go", old: "keyAt(at) == key", new: "true"},
+	{behaviours: "B28", file: "internal/memlog/index.go", old: "\t\tx.resize(t, n/2)\n", new: ""},
+	{behaviours: "B28", file: "tokencache/memory.go", old: "\t\tlimit = 64 << 20\n", new: "\t\tlimit = 64 << 40\n"},
+	{behaviours: "B28", file: "tokencache/memory.go", old: "\t\tm.evicted++\n\t}\n\tm.wake(id)", new: "\t\tm.evicted++\n\t}"},
 }
