@@ -281,7 +281,7 @@ func (x *exchange) resting(ctx context.Context, t Token) bool {
 }
 
 func (c *Coordinator) restKeys(t Token) []string {
-	ids := []string{"rest " + idOf(c.Realm, t.Refresh()) + " " + t.Resource()}
+	ids := []string{"rest " + t.id(c.Realm) + " " + t.Resource()}
 	if t.Access() != "" {
 		ids = append(ids, "rest "+idOf(c.Realm, t.Access()))
 	}

@@ -194,7 +194,7 @@ func (c *Coordinator) refresh(ctx context.Context, how claim) outcome {
 	case ctx.Err() != nil:
 		return outcome{err: left(ctx)}
 	}
-	id := idOf(c.Realm, spent.Refresh())
+	id := spent.id(c.Realm)
 	flight := id
 	if _, ok := c.recall(id, how.since); ok {
 		flight = pastKey(id) // whoever may not see the past must not join

@@ -79,6 +79,22 @@ func derive(realm, refresh string) keys {
 // same however many are taken, and tell nothing of the others.
 func idOf(realm, refresh string) string { return name(expand(realm, refresh, idSize)) }
 
+// entryID is the id of a refresh token, in a realm.
+type entryID struct{ realm, id string }
+
+// id is idOf, made once: of all who wait for one exchange, each asks for it.
+func (t Token) id(realm string) string {
+	if t.s == nil {
+		return idOf(realm, "")
+	}
+	if made := t.s.entry.Load(); made != nil && made.realm == realm {
+		return made.id
+	}
+	id := idOf(realm, t.s.refresh)
+	t.s.entry.Store(&entryID{realm, id})
+	return id
+}
+
 func expand(realm, refresh string, size int) []byte {
 	out, err := hkdf.Key(sha256.New, []byte(refresh), []byte(realm), "rebearer/2", size)
 	if err != nil {

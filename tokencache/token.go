@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rebearer/rebearer/internal/claims"
@@ -49,6 +50,8 @@ type parts struct {
 
 	once  sync.Once
 	alone http.Header // with nothing but header
+
+	entry atomic.Pointer[entryID]
 }
 
 // TokenFields are the parts that [NewToken] makes a Token of.

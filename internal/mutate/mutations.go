@@ -23,7 +23,7 @@ var mutations = []mutation{
 	{behaviours: "B77", file: "tokencache/coordinator.go", old: "_, ok := c.doomed.Load(access)\n\treturn ok", new: "return false"},
 	{behaviours: "B34", file: "tokencache/coordinator.go", old: "if out.err != nil && out.token.replaces(spent) {", new: never},
 	{behaviours: "B20 B24 T-D3", file: "tokencache/flight.go", old: "return <-guard(x.run, panicked), nil", new: "select {\ncase o := <-guard(x.run, panicked):\nreturn o, nil\ncase <-ctx.Done():\nreturn outcome{err: left(ctx)}, nil\n}"},
-	{behaviours: "B25 T-D10", file: "tokencache/coordinator.go", old: "id := idOf(c.Realm, spent.Refresh())", new: "id := idOf(c.Realm, \"x\")"},
+	{behaviours: "B25 T-D10", file: "tokencache/coordinator.go", old: "id := spent.id(c.Realm)", new: "id := idOf(c.Realm, \"x\")"},
 	{behaviours: "B37", file: "tokencache/errors.go", old: "if !c.Reason.Known() {", new: never},
 	{behaviours: "B21 T-D16", file: "tokencache/flight.go", old: "case <-ctx.Done():\n\t\tgo func() {", new: "case <-(chan int)(nil):\n\t\tgo func() {"},
 	{behaviours: "B23 T-D4", file: "tokencache/flight.go", old: "if p := recover(); p != nil {", new: "if p := any(nil); p != nil {"},
