@@ -20,7 +20,6 @@ type heapMap struct {
 type heapEntry struct {
 	key     string
 	value   []byte
-	version string
 	expires time.Time
 	age     *list.Element
 	index   int

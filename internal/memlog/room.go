@@ -91,11 +91,13 @@ func (l *Log) tidy(now int64, c *chunk) {
 // small enough, to a new one in its place, so that the order stays. What has
 // expired is left behind.
 func (l *Log) compact(now int64, c *chunk) {
-	from, live := []*chunk{c}, c.live()
-	if p := c.older; p != nil && p.live()+live <= l.chunkSize(c.queue, 0) && upper(p.live()+live) <= p.takes()+c.takes() {
-		from, live = []*chunk{p, c}, p.live()+live
+	from := []*chunk{c}
+	if p := c.older; p != nil {
+		if both := p.live() + c.live(); both <= l.chunkSize(c.queue, 0) && upper(both) <= p.takes()+c.takes() {
+			from = []*chunk{p, c}
+		}
 	}
-	live = 0
+	live := 0
 	for _, old := range from {
 		live += l.forget(now, old)
 	}
