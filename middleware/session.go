@@ -30,8 +30,7 @@ type session struct {
 	cache   *tokencache.Cache
 	tidy    bool               // the browser showed a cookie twice
 	others  []tokencache.Token // the other pairs that it showed then
-	rest    []string           // the Cookie header without ours
-	line    [1]string          // what rest is made of, as a rule
+	rest    []string           // the Cookie header without ours; a handler may keep it, and should keep no more
 	node    node
 
 	alone bool // no Handler is around
@@ -101,7 +100,6 @@ func (a *Authenticator) begin(w http.ResponseWriter, r *http.Request) *session {
 // pair come in the same order (RFC 6265 section 5.4).
 func (s *session) read(lines []string) {
 	var j jar
-	s.rest = s.line[:0]
 	for _, line := range lines {
 		if kept, some := s.auth.sort(line, &j); some {
 			s.rest = append(s.rest, kept)
@@ -111,7 +109,7 @@ func (s *session) read(lines []string) {
 	s.tidy = n > 1
 	for i := range n {
 		t, v := s.auth.pair(s.request.Context(), cookies{j.access.at(i), j.refresh.at(i), j.key.at(i)}, s.began)
-		if i > 0 && !better(t, v, s.shown, s.verdict, s.began) {
+		if i > 0 && !better(t, v, s.shown, s.verdict, time.Now()) {
 			s.others = append(s.others, t)
 			continue
 		}

@@ -159,6 +159,9 @@ func (s *verifiedTokens) get(access string, generation uint64, now time.Time) *v
 
 // put prefers the place that the token has, and then one that nobody has.
 func (s *verifiedTokens) put(e *verifiedToken, now time.Time) {
+	if !now.Before(e.until) {
+		return // nobody would find it
+	}
 	first, second := s.slotsOf(e.access)
 	if second.Load().free(e.access, now) && !first.Load().free(e.access, now) {
 		first = second

@@ -96,9 +96,12 @@ func (t Token) id(realm string) string {
 }
 
 func expand(realm, refresh string, size int) []byte {
-	out, err := hkdf.Key(sha256.New, []byte(refresh), []byte(realm), "rebearer/2", size)
+	// A browser may show a token of one letter. In FIPS mode HKDF takes none of
+	// less than 112 bits, and that must not end a process.
+	ikm := sha256.Sum256([]byte(refresh))
+	out, err := hkdf.Key(sha256.New, ikm[:], []byte(realm), "rebearer", size) // which outlives formats: another one is unknown, and not absent
 	if err != nil {
-		panic(err) // only for lengths that are not ours, or in FIPS mode for short tokens
+		panic(err) // only for lengths that are not ours
 	}
 	return out
 }

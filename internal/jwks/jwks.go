@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -257,6 +258,9 @@ func (s *Set) get() ([]key, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("jwks: no usable key in the set")
 	}
+	// Some issuers write them in another order each time. Of two with one kid the
+	// first is used, which it stays.
+	slices.SortStableFunc(keys, func(a, b key) int { return strings.Compare(a.id, b.id) })
 	return keys, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"io"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,7 +67,7 @@ func TestGenerations(t *testing.T) {
 			{"the same again", []jws.Key{one}, false},
 			{"one more", []jws.Key{one, two}, true},
 			{"the same two", []jws.Key{one, two}, false},
-			{"in another order, of which the first may count", []jws.Key{two, one}, true},
+			{"in another order", []jws.Key{two, one}, false},
 			{"one fewer", []jws.Key{one}, true},
 			{"another key under its kid", []jws.Key{other}, true},
 			{"and the first again", []jws.Key{one}, true},
@@ -90,6 +91,42 @@ func TestGenerations(t *testing.T) {
 				t.Errorf("%s: generation %d after %d, %d fetches", row.what, g, last, i.asked-asked)
 			}
 			last = g
+		}
+	})
+}
+
+// The same keys in another order, as an issuer writes them that has them in a map,
+// are the same keys. Else anybody who makes up a kid, which has the set fetched every
+// 10 s, has every token that is remembered verified again.
+func TestTheOrderOfKeysIsNoNews(t *testing.T) {
+	one, two := newKey(t, "1", "EdDSA"), newKey(t, "2", "EdDSA")
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{keys: []jws.Key{one, two}}
+		s := &jwks.Set{URL: "https://as.example.com/jwks", Base: i}
+		s.Key(t.Context(), "1", "EdDSA")
+		before := s.Generation(time.Now())
+		slices.Reverse(i.keys)
+		time.Sleep(11 * time.Second)
+		s.Key(t.Context(), "made up", "EdDSA")
+		if after := s.Generation(time.Now()); i.asked != 2 || after != before {
+			t.Errorf("%d fetches, generation %d after %d", i.asked, after, before)
+		}
+	})
+}
+
+// Of two keys with one kid the first is used, so that their order is news.
+func TestTheOrderOfTwoKeysWithOneKidIsNews(t *testing.T) {
+	one, two := newKey(t, "1", "EdDSA"), newKey(t, "1", "EdDSA")
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{keys: []jws.Key{one, two}}
+		s := &jwks.Set{URL: "https://as.example.com/jwks", Base: i}
+		s.Key(t.Context(), "1", "EdDSA")
+		before := s.Generation(time.Now())
+		slices.Reverse(i.keys)
+		time.Sleep(11 * time.Second)
+		s.Key(t.Context(), "made up", "EdDSA")
+		if after := s.Generation(time.Now()); after == before {
+			t.Error("another key is used, and the generation is the same")
 		}
 	})
 }

@@ -118,10 +118,11 @@ func (l *Log) Put(now, limit int64, key Key, class Class, value []byte, ttl int6
 	return l.version, true
 }
 
-// queue returns the one for a class and a time to live, of which those within a
-// factor of two are about the same.
+// queue returns the one for a class and a time to live, of which those within an
+// eighth are about the same: what has expired waits no longer for the others.
 func (l *Log) queue(class Class, ttl int64) *queue {
 	span := bits.Len64(uint64(ttl))
+	span = span<<3 | int(ttl>>max(0, span-4))&7
 	for _, q := range l.queues {
 		if q.class == class && q.span == span {
 			return q

@@ -246,3 +246,40 @@ func TestToFindAnEntryAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Who asks for too much by less than what an entry takes beside its value is
+// refused, too, and costs nobody anything.
+func TestNobodyIsEvictedForAlmostNothing(t *testing.T) {
+	const limit = 256 << 10
+	for short := 0; short < 60_000; short += 97 {
+		evicted := 0
+		l := memlog.New(func(memlog.Key, []byte) { evicted++ })
+		for i := range 100 {
+			put(t, l, 0, limit, i, 1, 500, second)
+		}
+		if !put(t, l, 0, limit, -1, memlog.Kept, limit-32-short, second) && evicted > 0 {
+			t.Errorf("%d of 100 were evicted for one of %d bytes that was refused, with a limit of %d", evicted, limit-32-short, limit)
+		}
+	}
+}
+
+// The same with entries of the usual size, when what is kept fills the memory.
+func TestARefusalEvictsNobody(t *testing.T) {
+	const limit = 64 << 20
+	evicted := 0
+	l := memlog.New(func(memlog.Key, []byte) { evicted++ })
+	for i := range 90_000 {
+		put(t, l, 0, limit, i, 1, 700, second)
+	}
+	worst, refusals := 0, 0
+	for i := range 120_000 {
+		before := evicted
+		if !put(t, l, 0, limit, -1-i, memlog.Kept, 500, second) {
+			refusals++
+			worst = max(worst, evicted-before)
+		}
+	}
+	if worst > 0 {
+		t.Errorf("a refused write evicted %d (%d refusals)", worst, refusals)
+	}
+}

@@ -6,7 +6,7 @@ func (l *Log) makeRoom(now int64, key Key, q *queue, size int, replaces bool) bo
 	for l.Held()+l.growth(key, q, size) > l.limit {
 		switch {
 		case l.expire(now):
-		case !replaces && l.kept+int64(size) > l.limit:
+		case !replaces && l.kept+upper(size) > l.limit:
 			return false // and nobody was evicted for nothing
 		case !l.evict(now):
 			return replaces || l.Held()+l.index.growth(key)+upper(size) <= l.limit

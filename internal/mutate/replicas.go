@@ -58,4 +58,6 @@ var replicaMutations = []mutation{
 	{behaviours: "B28", file: "internal/memlog/index.go", old: "\t\tx.resize(t, n/2)\n", new: ""},
 	{behaviours: "B28", file: "tokencache/memory.go", old: "\t\tlimit = 64 << 20\n", new: "\t\tlimit = 64 << 40\n"},
 	{behaviours: "B28", file: "tokencache/memory.go", old: "\t\tm.evicted++\n\t}\n\tm.wake(id)", new: "\t\tm.evicted++\n\t}"},
+	{behaviours: "B28", file: "internal/memlog/room.go", old: "l.kept+upper(size) > l.limit", new: "l.kept+int64(size) > l.limit"},
+	{behaviours: "B28", file: "internal/memlog/log.go", pkg: "tokencache", old: "span = span<<3 | int(ttl>>max(0, span-4))&7", new: "span <<= 3"},
 }
