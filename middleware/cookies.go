@@ -244,8 +244,14 @@ func (a *Authenticator) disown(h http.Header) {
 	}
 	var kept []string
 	for _, line := range lines {
-		name, _, _ := strings.Cut(line, "=")
-		if !a.ours(strings.TrimSpace(name)) {
+		name, value, _ := strings.Cut(line, "=")
+		if name = strings.TrimSpace(name); name == "" {
+			// One without a name comes back as its value alone, which some
+			// browsers let be a pair (RFC 6265bis section 5.8.3).
+			name, _, _ = strings.Cut(value, "=")
+			name = strings.TrimSpace(name)
+		}
+		if !a.ours(name) {
 			kept = append(kept, line)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/rebearer/rebearer/middleware"
 )
 
-// B63: before the handler the token is renewed for every method, and the
+// B63, T-G7: before the handler the token is renewed for every method, and the
 // handler runs once, with the whole body.
 func TestARenewalBeforeTheHandlerServesEveryMethod(t *testing.T) {
 	w := start(t)
@@ -90,7 +90,7 @@ func TestRedirectModeIsForDocumentsAlone(t *testing.T) {
 	}
 }
 
-// B65: a client that drops cookies sees one redirect and then pages.
+// B65, T-F12: a client that drops cookies sees one redirect and then pages.
 func TestNoLoopWithoutCookies(t *testing.T) {
 	w := start(t, redirecting)
 	s := w.pages(w.page())
@@ -108,7 +108,7 @@ func TestNoLoopWithoutCookies(t *testing.T) {
 	w.presentations(1)
 }
 
-// B65: twenty tabs at once are at most one redirect, since there is one
+// B65, T-G4: twenty tabs at once are at most one redirect, since there is one
 // presentation.
 func TestOneRedirectForAllTabs(t *testing.T) {
 	w := start(t, redirecting)
@@ -139,7 +139,7 @@ func TestOneRedirectForAllTabs(t *testing.T) {
 	w.presentations(1)
 }
 
-// B65: tokens that no browser keeps. There is no redirect, which would come back
+// B65, T-F5: tokens that no browser keeps. There is no redirect, which would come back
 // as it was, but the page, from what the Coordinator remembers.
 func TestNoLoopWithCookiesThatAreTooLarge(t *testing.T) {
 	w := start(t, redirecting)
@@ -158,7 +158,7 @@ func TestNoLoopWithCookiesThatAreTooLarge(t *testing.T) {
 	w.presentations(1)
 }
 
-// B65: tokens that never verify, and clocks that are an hour apart, end at a
+// B65, T-G4: tokens that never verify, and clocks that are an hour apart, end at a
 // page that says why, with the cookies kept, and with a presentation in a
 // second at the most.
 func TestATokenThatDoesNotVerifyIsAMisconfiguration(t *testing.T) {
@@ -203,7 +203,7 @@ func TestATokenThatDoesNotVerifyIsAMisconfiguration(t *testing.T) {
 	}
 }
 
-// B66: prefetches, images and the like leave the authorization server alone and
+// B66, T-G9: prefetches, images and the like leave the authorization server alone and
 // are not redirected, expired or not.
 func TestPassiveRequestsNeverRefresh(t *testing.T) {
 	w := start(t, redirecting)

@@ -164,6 +164,7 @@ func TestALostKeyIsReplacedOnce(t *testing.T) {
 	}
 }
 
+// T-F14
 func TestASecretIsReplacedWithoutAnybodyNoticing(t *testing.T) {
 	key, as := newKey(t, ""), &binding{}
 	jar := signInWith(t, boundAuth(as, sealer(1)), key)

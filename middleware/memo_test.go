@@ -106,7 +106,7 @@ func (w *world) uploads(limit int64) http.Handler {
 	})
 }
 
-// A form of 12 MB across an expiry: whole, and saved once. Over a configured
+// T-G7: a form of 12 MB across an expiry: whole, and saved once. Over a configured
 // limit it is refused, and never cut.
 func TestALargeFormAcrossAnExpiry(t *testing.T) {
 	w := start(t)
@@ -131,7 +131,7 @@ func TestALargeFormAcrossAnExpiry(t *testing.T) {
 	}
 }
 
-// Twelve prefetched links: the session lives, and the page that is clicked is
+// T-G9: twelve prefetched links: the session lives, and the page that is clicked is
 // there.
 func TestTwelvePrefetchedLinks(t *testing.T) {
 	w := start(t)

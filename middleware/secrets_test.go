@@ -132,7 +132,7 @@ func TestErrorsOfAHandler(t *testing.T) {
 	}
 }
 
-// B71: an API that rejects what has just been issued is asked no more, by the
+// B71, T-G4: an API that rejects what has just been issued is asked no more, by the
 // browser neither. A page says so rather than send somebody to the login page.
 func TestAnAPIThatAcceptsNothing(t *testing.T) {
 	w := start(t)

@@ -366,7 +366,7 @@ func TestWhatDoesNotVerifyIsNotRemembered(t *testing.T) {
 	}
 }
 
-// Two browsers with one access token and two refresh tokens, all at once: each
+// T-H4: two browsers with one access token and two refresh tokens, all at once: each
 // has its own.
 func TestPairsAreNotMixedUp(t *testing.T) {
 	a, access := verifying(t)

@@ -186,7 +186,7 @@ func TestALogoutDoesNotWaitForAServerThatHangs(t *testing.T) {
 	}
 }
 
-// A SignIn is refused where it can do nothing, and then it has done nothing.
+// T-F5: a SignIn is refused where it can do nothing, and then it has done nothing.
 func TestASignInThatCannotBe(t *testing.T) {
 	w := start(t)
 	var got error
@@ -238,7 +238,7 @@ func TestASignInWithTheSameSession(t *testing.T) {
 	}
 }
 
-// B58: what the cookies look like.
+// B58, T-F4: what the cookies look like.
 func TestCookies(t *testing.T) {
 	for name, row := range map[string]struct {
 		cookies middleware.Cookies

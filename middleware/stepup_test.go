@@ -375,7 +375,7 @@ func TestAStepUpOfAPageThatIsUnderWay(t *testing.T) {
 	}
 }
 
-// Whatever somebody puts into the cookie, its worst is a page with a link; and a
+// T-G5: whatever somebody puts into the cookie, its worst is a page with a link; and a
 // handler, or what is behind it, neither sees nor sets it.
 func TestAForgedCookieOfAStepUp(t *testing.T) {
 	w := start(t)

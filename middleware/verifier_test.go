@@ -158,7 +158,7 @@ func TestTheHeaderBringsNoKeys(t *testing.T) {
 	}
 }
 
-// T-E2 and the like: a configuration that would be dangerous or does nothing is
+// T-E2, T-F4 and the like: a configuration that would be dangerous or does nothing is
 // refused with a reason, before anything is served.
 func TestConfigurationsThatAreRefused(t *testing.T) {
 	weak, _ := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
@@ -429,7 +429,7 @@ func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	return rec.Result(), nil
 }
 
-// B62: clocks that differ by less than the leeway neither log out nor refresh
+// B62, T-E6, T-D14: clocks that differ by less than the leeway neither log out nor refresh
 // with each request, and a life shorter than the leeway does not loop.
 func TestClocksThatDiffer(t *testing.T) {
 	for name, row := range map[string]struct {

@@ -33,6 +33,8 @@ func (s *session) Header() http.Header {
 func (s *session) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		s.send()
+	} else {
+		s.auth.disown(s.w.Header()) // some browsers keep the cookies of these, too
 	}
 	s.w.WriteHeader(status)
 }

@@ -148,7 +148,7 @@ func TestATimeoutHandlerLosesNothing(t *testing.T) {
 	}
 }
 
-// B53: the header is gone when the token ends. The stream goes on, nothing is
+// B53, T-F13: the header is gone when the token ends. The stream goes on, nothing is
 // logged, and every later request with the old cookies is served and told, with
 // no presentation more.
 func TestARefreshAfterTheHeaderIsParked(t *testing.T) {

@@ -118,7 +118,7 @@ func TestACallerThatHasLeftBeforeBeginsNothing(t *testing.T) {
 	server.saw(t, 0)
 }
 
-// B22
+// B22, T-B9
 func TestAServerThatHangsBlocksNobodyLongerThanTimeout(t *testing.T) {
 	deaf := func(*as, context.Context, tokencache.Token) (tokencache.Token, error) {
 		time.Sleep(5 * time.Second) // does not look at its context

@@ -85,7 +85,9 @@ func (l *leader) refused() map[string]*failure {
 // rival is how long somebody else who held the entry, and was given up, may yet
 // take to succeed.
 func (l *leader) rival() time.Duration {
-	theirs := time.Duration(l.from.Timeout) * time.Millisecond
+	// Whatever is written there: nobody waits for ever, or holds a slot for it.
+	most := 4 * l.patience()
+	theirs := time.Duration(min(max(l.from.Timeout, 0), most.Milliseconds())) * time.Millisecond
 	if l.stolen {
 		return max(theirs, l.patience())
 	}

@@ -241,7 +241,7 @@ func and(first, second answer) answer {
 	}
 }
 
-// B85
+// B85, T-L2
 func TestPresentationsAtATimeAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &as{takes: 100 * time.Millisecond}
@@ -259,7 +259,7 @@ func TestPresentationsAtATimeAreBounded(t *testing.T) {
 	})
 }
 
-// B85
+// B85, T-L2
 func TestAServerThatIsAwayForEveryoneIsNotStormed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &as{}

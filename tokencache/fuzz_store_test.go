@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,10 +138,10 @@ func visit(t *testing.T, store Store, how byte) {
 		if n := server.presentations() - before; n > 1 {
 			t.Errorf("%d presentations for one refresh: %q", n, server.presented)
 		}
-		if took := time.Since(began); took > time.Minute {
+		if took := time.Since(began); took > 2*time.Minute {
 			t.Errorf("a refresh took %v", took)
 		}
-		if err == nil && got.Access() == shown.Access() {
+		if err == nil && got.Access() == shown.Access() && how%8 != 6 {
 			t.Errorf("the answer to the end of %q is %q", shown.Access(), got.Access())
 		}
 	}
@@ -148,10 +149,12 @@ func visit(t *testing.T, store Store, how byte) {
 	sound(t, Token{}, c.Replace(t.Context(), shown, NewToken(TokenFields{Access: "new", Refresh: "new"})))
 	sound(t, Token{}, c.Revoke(t.Context(), shown))
 	c.Wait(t.Context())
+	if slices.Contains(server.presented, "") {
+		t.Errorf("nothing is presented: %q", server.presented)
+	}
 }
 
-// sound checks what holds of every outcome. The reason and the code are those
-// that the Store holds.
+// sound checks what holds of every outcome.
 func sound(t *testing.T, got Token, err error) {
 	t.Helper()
 	if err == nil {
@@ -162,7 +165,7 @@ func sound(t *testing.T, got Token, err error) {
 	if errors.Is(err, ErrNoRefreshToken) && got.IsZero() {
 		return
 	}
-	if !errors.As(err, &e) || !got.IsZero() || e.Reason == reason.Panicked {
+	if !errors.As(err, &e) || !e.Reason.Known() || !got.IsZero() || e.Reason == reason.Panicked {
 		t.Fatalf("%v, %v", got, err)
 	}
 	if e.RetryAfter < 0 {
@@ -170,5 +173,10 @@ func sound(t *testing.T, got Token, err error) {
 	}
 	if errors.Is(err, ErrLoginRequired) != e.Reason.Ends() {
 		t.Errorf("%v ends the session, or does not", err)
+	}
+	for i := range len(err.Error()) {
+		if c := err.Error()[i]; c < ' ' || c > '~' {
+			t.Fatalf("%q", err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package tokencache
 
 import (
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/rebearer/rebearer/internal/compact"
@@ -74,7 +75,7 @@ func (f *failure) write(b *compact.Buffer) {
 
 func readFailure(message []byte) (*failure, error) {
 	f := new(failure)
-	return f, compact.Fields(message, func(n byte, content []byte) (err error) {
+	err := compact.Fields(message, func(n byte, content []byte) (err error) {
 		switch n {
 		case 1:
 			var why string
@@ -93,6 +94,11 @@ func readFailure(message []byte) (*failure, error) {
 		}
 		return err
 	})
+	if !f.Reason.Known() {
+		f.Reason = reason.Unrecognised // a newer version may know more of them
+	}
+	f.Code = errorCode(f.Code)
+	return f, err
 }
 
 func (s *sealedToken) write(b *compact.Buffer) {
@@ -169,7 +175,7 @@ func (s *sealedToken) typed() *sealedToken {
 // readInt reads a small number.
 func readInt(content []byte) (int, error) {
 	v, err := compact.Int(content)
-	return int(v), err
+	return int(min(max(v, 0), math.MaxInt32)), err
 }
 
 // writeAll writes what belongs to resources.

@@ -296,6 +296,9 @@ func (k keys) open(e Entry) (record, error) {
 		if r.Failure == nil {
 			return record{}, errFormat
 		}
+		if r.state == over && !r.Failure.Reason.Ends() {
+			r.Failure.Reason = reason.LoggedOut // a newer version's word for an end
+		}
 	default:
 		return record{}, errFormat
 	}

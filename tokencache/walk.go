@@ -32,6 +32,8 @@ func (x *exchange) walk(ctx context.Context) (out outcome) {
 		x.learn(at, v.record)
 		next := v.Token.token().For(resource)
 		switch {
+		case v.Token != nil && v.state != over && next.Refresh() == "": // nobody of ours has written that
+			return outcome{err: &Error{Reason: reason.StoreFormat, Err: errFormat, Unsent: true}}
 		case v.past && !seen[next.Refresh()]:
 			at = next // what it leads to may have been cut, too: no browser must be given that
 			continue

@@ -89,7 +89,7 @@ func TestARequestWithItsOwnAuthorizationIsNotOurs(t *testing.T) {
 	})
 }
 
-// B6
+// B6, T-I4
 func TestNothingLeadsBackToTheSignedCopy(t *testing.T) {
 	r := newRig(t, echo)
 	for name, body := range map[string]io.Reader{"without": nil, "with": strings.NewReader("x")} {

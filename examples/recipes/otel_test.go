@@ -43,6 +43,7 @@ func (w *world) traced() {
 	w.rest = client.New(w.api.URL, &transport.Transport{Base: base, Origins: []string{w.api.URL}})
 }
 
+// T-I4
 func TestOTelTracesTheAttemptsAndNoToken(t *testing.T) {
 	spans := record(t)
 	w := start(t)

@@ -100,7 +100,7 @@ func TestProxyRefreshesOnceForTenCallsAndSetsTheCookies(t *testing.T) {
 	b.once()
 }
 
-// B82
+// B82, T-A6
 func TestProxySendsTheAPIOurTokenAndNothingThatABrowserMadeUp(t *testing.T) {
 	w := start(t)
 	up := w.upstream(func(http.ResponseWriter, *http.Request) {})

@@ -149,7 +149,7 @@ func TestLoginWithoutAuthStyle(t *testing.T) {
 	l.Routes(http.NewServeMux())
 }
 
-// An attack is on somebody who is signed in. It ends with an answer of the
+// T-F3: an attack is on somebody who is signed in. It ends with an answer of the
 // callback, and must leave the session as it was.
 func TestSignInUnderAttack(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the code went along a redirect") }))

@@ -46,7 +46,7 @@ func TestAPageThatFailsHalfwayIsLoadedAgain(t *testing.T) {
 	w.counts(1)
 }
 
-// B66: twelve of them ended the session of the memo's own system.
+// B66, T-G9: twelve of them ended the session of the memo's own system.
 func TestPrefetchedLinksRefreshNothing(t *testing.T) {
 	w := start(t)
 	s := w.local(insecureCookies, nil)
@@ -64,7 +64,7 @@ func TestPrefetchedLinksRefreshNothing(t *testing.T) {
 	w.counts(1)
 }
 
-// Whoever comes to this machine after a logout finds nothing by going back.
+// T-H5: whoever comes to this machine after a logout finds nothing by going back.
 func TestTheWayBackAfterALogoutIsTheLogin(t *testing.T) {
 	w := start(t)
 	s := w.bff(insecure)

@@ -115,7 +115,7 @@ func TestAStreamGoesOnAndTheNextPageGetsTheCookies(t *testing.T) {
 	}
 }
 
-// B63: a form is posted as browsers do it, by a navigation.
+// B63, T-G7: a form is posted as browsers do it, by a navigation.
 func TestAFormIsSavedOnceAndWhole(t *testing.T) {
 	w := start(t)
 	s := w.bff(insecure)
@@ -226,7 +226,7 @@ func TestALogoutDuringARefreshRevokesItsResult(t *testing.T) {
 	other.open(s.URL + "/").arrives("/login")
 }
 
-// B65: a browser that keeps no cookies, or something on the way that takes them.
+// B65, T-F12: a browser that keeps no cookies, or something on the way that takes them.
 func TestRedirectModeWithoutCookiesIsOneRedirectAndThenPages(t *testing.T) {
 	w := start(t)
 	s := w.bff(insecure, "BFF_MODE=redirect")

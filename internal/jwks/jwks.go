@@ -8,6 +8,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -219,27 +220,22 @@ func (s *Set) fetch(least time.Duration) <-chan struct{} {
 	return done
 }
 
-// get reads the set with the library, and keeps what may verify a signature.
+// get reads the set, and keeps what may verify a signature.
 func (s *Set) get() ([]key, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	base := s.Base
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	storage, err := jwkset.NewStorageFromHTTP(s.URL, jwkset.HTTPClientStorageOptions{
-		Client: &http.Client{Transport: limited{base}, CheckRedirect: stay},
-		Ctx:    ctx, HTTPTimeout: patience,
-	})
-	if err != nil {
-		return nil, err
-	}
-	all, err := storage.KeyReadAll(ctx)
+	all, err := s.read(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var keys []key
-	for _, j := range all {
+	for _, raw := range all {
+		// A key that cannot be read is no reason to do without the others (RFC
+		// 7517 section 5). Private is for secrets, which are told apart below.
+		j, err := jwkset.NewJWKFromRawJSON(raw, jwkset.JWKMarshalOptions{Private: true}, jwkset.JWKValidateOptions{})
+		if err != nil {
+			continue
+		}
 		m := j.Marshal()
 		if m.USE != "" && m.USE != jwkset.UseSig {
 			continue
@@ -264,21 +260,26 @@ func (s *Set) get() ([]key, error) {
 	return keys, nil
 }
 
-// stay follows no redirect: whoever could send us elsewhere could bring keys of
-// his own.
-func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-// limited bounds what is read of an answer, after decompression.
-type limited struct{ base http.RoundTripper }
-
-func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := l.base.RoundTrip(r)
-	if err == nil {
-		body := resp.Body
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(body, maxSet), body}
+// read fetches the set. No redirect is followed: whoever could send us elsewhere
+// could bring keys of his own.
+func (s *Set) read(ctx context.Context) ([]json.RawMessage, error) {
+	base := s.Base
+	if base == nil {
+		base = http.DefaultTransport
 	}
-	return resp, err
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := base.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, errors.New("jwks: the answer is no key set")
+	}
+	var set struct{ Keys []json.RawMessage }
+	err = json.NewDecoder(io.LimitReader(resp.Body, maxSet)).Decode(&set)
+	return set.Keys, err
 }

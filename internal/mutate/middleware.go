@@ -3,7 +3,7 @@ package main
 // The lines of defence of package middleware and of what it stands on.
 var middlewareMutations = []mutation{
 	// the response
-	{behaviours: "B52", file: "middleware/writer.go", old: "\t\ts.send()\n\t}\n\ts.w.WriteHeader(status)", new: "\t}\n\ts.w.WriteHeader(status)"},
+	{behaviours: "B52", file: "middleware/writer.go", old: "\t\ts.send()\n\t} else {\n", new: "\t} else {\n"},
 	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.send()\n\treturn s.w.Write(p)", new: "\treturn s.w.Write(p)"},
 	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.send()\n\treturn http.NewResponseController(s.w).Flush()", new: "\treturn http.NewResponseController(s.w).Flush()"},
 	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.send()\n\tconn, buf", new: "\tconn, buf"},
@@ -135,4 +135,7 @@ var middlewareMutations = []mutation{
 	{behaviours: "B61 B62", file: "middleware/handler.go", old: "case s.verdict.live(time.Now()): // a", new: "case s.verdict.live(s.began.Add(0 * time.Second)): // a"},
 	{behaviours: "B61", file: "middleware/verified.go", old: "\tif !now.Before(e.until) {\n", new: "\tif false {\n"},
 	{behaviours: "B69", file: "internal/jwks/jwks.go", old: "slices.SortStableFunc(keys, ", new: "slices.SortStableFunc(keys[:0], "},
+	{behaviours: "B82", file: "middleware/writer.go", old: "\t\ts.auth.disown(s.w.Header())", new: "\t\t_ = s.auth.disown"},
+	{behaviours: "B82", file: "middleware/cookies.go", old: "name = strings.TrimSpace(name); name == \"\" {", new: "name = strings.TrimSpace(name); false {"},
+	{behaviours: "B69", file: "internal/jwks/jwks.go", old: "\t\tif err != nil {\n\t\t\tcontinue", new: "\t\tif err != nil {\n\t\t\treturn nil, err"},
 }

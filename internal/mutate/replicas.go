@@ -60,4 +60,11 @@ var replicaMutations = []mutation{
 	{behaviours: "B28", file: "tokencache/memory.go", old: "\t\tm.evicted++\n\t}\n\tm.wake(id)", new: "\t\tm.evicted++\n\t}"},
 	{behaviours: "B28", file: "internal/memlog/room.go", old: "l.kept+upper(size) > l.limit", new: "l.kept+int64(size) > l.limit"},
 	{behaviours: "B28", file: "internal/memlog/log.go", pkg: "tokencache", old: "span = span<<3 | int(ttl>>max(0, span-4))&7", new: "span <<= 3"},
+
+	// what a Store may hold that nobody of ours wrote
+	{behaviours: "B81", file: "tokencache/walk.go", old: "case v.Token != nil && v.state != over && next.Refresh() == \"\":", new: "case false:"},
+	{behaviours: "B51", file: "tokencache/fail.go", old: "min(max(l.from.Timeout, 0), most.Milliseconds())", new: "max(l.from.Timeout, 0*most.Milliseconds())"},
+	{behaviours: "B51", file: "tokencache/record.go", old: "if r.state == over && !r.Failure.Reason.Ends() {", new: never},
+	{behaviours: "B37", file: "tokencache/payload.go", old: "if !f.Reason.Known() {", new: never},
+	{behaviours: "B51", file: "tokencache/payload.go", old: "int(min(max(v, 0), math.MaxInt32))", new: "int(min(v, math.MaxInt64))"},
 }

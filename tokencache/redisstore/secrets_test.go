@@ -88,7 +88,7 @@ func live(t *testing.T, a, b *tokencache.Coordinator, as *authority) {
 	}
 }
 
-// B49, B51: whatever happens, no token reaches Redis, and nothing stays for ever.
+// B49, B51, T-I5: whatever happens, no token reaches Redis, and nothing stays for ever.
 func TestRedisHoldsNoToken(t *testing.T) {
 	server, as := redisd.Start(t), &authority{}
 	a, b := coordinatorOn(t, server.Addr(), as), coordinatorOn(t, server.Addr(), as)
@@ -126,7 +126,7 @@ func TestRedisHoldsNoToken(t *testing.T) {
 	}
 }
 
-// B49: who has all that Redis holds, and no refresh token, cannot go on with any
+// B49, T-I5: who has all that Redis holds, and no refresh token, cannot go on with any
 // session; who has one of another session neither.
 func TestADumpOpensNothing(t *testing.T) {
 	server, as := redisd.Start(t), &authority{}
