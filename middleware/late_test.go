@@ -42,7 +42,7 @@ func TestATokenThatEndsWhileItsKeyIsLookedForHasEnded(t *testing.T) {
 
 type pinned struct {
 	sink
-	big [1 << 16]byte
+	_ [1 << 16]byte
 }
 
 // Who keeps the header of a request, as a log or a job may, does not keep

@@ -67,12 +67,12 @@ func (c *Coordinator) finish(ctx context.Context, t Token, f func() error) error
 func (c *Coordinator) revoke(t Token, why reason.Reason) error {
 	x := c.begin(claim{spent: t})
 	ctx := reentry.Mark(context.Background())
-	newest, flying, storeErr := x.bury(ctx, t, why)
+	newest, known, storeErr := x.bury(ctx, t, why)
 	err := c.revokeAtServer(newest)
 	if storeErr != nil {
 		return storeErr
 	}
-	if err == nil && c.Revoker != nil && newest.Same(t) && !flying {
+	if err == nil && c.Revoker != nil && newest.Same(t) && !known {
 		x.shorten(ctx, t)
 	}
 	c.log(slog.LevelInfo, "session ended", "reason", string(why))
@@ -83,9 +83,9 @@ func (c *Coordinator) revoke(t Token, why reason.Reason) error {
 const persistence = 5 * time.Second
 
 // bury marks every link of the chain as over, from t on, and returns the
-// newest. An exchange in flight meets the mark when it publishes, and revokes
-// what it got.
-func (x *exchange) bury(ctx context.Context, t Token, why reason.Reason) (newest Token, flying bool, err error) {
+// newest, and whether anything was known of that. An exchange in flight meets the
+// mark when it publishes, and revokes what it got.
+func (x *exchange) bury(ctx context.Context, t Token, why reason.Reason) (newest Token, known bool, err error) {
 	seen := map[string]bool{}
 	for t.Refresh() != "" && !seen[t.Refresh()] {
 		seen[t.Refresh()] = true
@@ -95,14 +95,14 @@ func (x *exchange) bury(ctx context.Context, t Token, why reason.Reason) (newest
 			return t, false, err
 		}
 		next := was.Token.token()
-		flying = was.state == held || was.state == over // which may have met one
+		known = was.state != absent
 		x.traces.ended(t)
 		if next.IsZero() {
 			break
 		}
 		t = next
 	}
-	return t, flying, nil
+	return t, known, nil
 }
 
 // mark writes over under k and returns what was there. The tomb keeps the
@@ -170,11 +170,15 @@ func (c *Coordinator) descends(old, t Token) (bool, error) {
 }
 
 // shorten lets a tomb end soon that stands alone, once the server has confirmed
-// the end and nobody was presenting the token: an exchange that stands still may
-// come long after. Tombs are not evicted, and anybody may log out with a token of
-// his invention.
+// the end and nothing was known of the token: an exchange that stands still may
+// come long after, a refusal would be forgotten with the tomb over it, and an older
+// link may lead here, as a birth tells, for longer. Tombs are not evicted, and
+// anybody may log out with a token of his invention.
 func (x *exchange) shorten(ctx context.Context, t Token) {
 	k := derive(x.Realm, t.Refresh())
+	if born, err := x.load(ctx, k.birth().id); err != nil || born.Version != "" {
+		return
+	}
 	e, err := x.load(ctx, k.id)
 	if err != nil || stateOf(e.Value) != over {
 		return

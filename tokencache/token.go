@@ -218,9 +218,12 @@ func (t Token) Same(u Token) bool {
 	return t.s != nil && u.s != nil && t.s.access == u.s.access && t.s.refresh == u.s.refresh
 }
 
-// replaces reports whether t can stand in for a token that does not work.
+// replaces reports whether t can stand in for a token that does not work. One that
+// was issued before it cannot: where refresh tokens do not rotate, it may have
+// stood in the same entry.
 func (t Token) replaces(spent Token) bool {
-	return t.Access() != spent.Access() && t.Valid(0)
+	older := !t.Issued().IsZero() && t.Issued().Before(spent.Issued())
+	return t.Access() != spent.Access() && t.Valid(0) && !older
 }
 
 const redacted = "Token(…)"

@@ -35,7 +35,7 @@ var mutations = []mutation{
 	{behaviours: "B78", file: "tokencache/cache.go", old: "; begun {", new: "; begun && false {"},
 	{behaviours: "B78 B34", file: "tokencache/cache.go", pkg: "transport", old: "&& !(how.ahead && out.err != nil) {", new: "{"},
 	{behaviours: "B9", file: "tokencache/cache.go", old: "if t.s.header == nil {", new: "if t.s.access == \"\" {"},
-	{behaviours: "B31", file: "tokencache/revoke.go", old: "if err == nil && c.Revoker != nil && newest.Same(t) && !flying {", new: "if newest.Same(t) && !flying {"},
+	{behaviours: "B31", file: "tokencache/revoke.go", old: "if err == nil && c.Revoker != nil && newest.Same(t) && !known {", new: "if newest.Same(t) && !known {"},
 	{behaviours: "T-L3", file: "tokencache/revoke.go", old: "\t\tx.shorten(ctx, t)\n", new: ""},
 	{behaviours: "T-D5", file: "tokencache/flight.go", old: "\tc.work.add()\n\tlanded", new: "\tlanded"},
 	{behaviours: "B78", file: "tokencache/cache.go", old: "c.renewAhead(now, t)", new: "return c.Refresh(ctx, t)"},

@@ -15,8 +15,8 @@ var replicaMutations = []mutation{
 	// tokencache: what the model has found
 	{behaviours: "B33 B47", file: "tokencache/fail.go", old: "if !l.holds(e) && !l.stolen {", new: never},
 	{behaviours: "B37", file: "tokencache/fail.go", old: "(r.state == held || r.ends())", new: "r.state == held"},
-	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "newest.Same(t) && !flying {", new: "newest.Same(t) && (!flying || true) {"},
-	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "flying = was.state == held || was.state == over", new: "flying = was.state == held"},
+	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "newest.Same(t) && !known {", new: "newest.Same(t) && (!known || true) {"},
+	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "known = was.state != absent", new: "known = was.state == held"},
 	{behaviours: "B31 T-D6", file: "tokencache/lead.go", old: "\t\tif unread == nil {\n", new: "\t\tif unread == nil && !late {\n"},
 
 	{behaviours: "B46 B48", file: "tokencache/lead.go", old: "\t\t\tl.doubtful = !ok\n", new: ""},
@@ -67,4 +67,6 @@ var replicaMutations = []mutation{
 	{behaviours: "B51", file: "tokencache/record.go", old: "if r.state == over && !r.Failure.Reason.Ends() {", new: never},
 	{behaviours: "B37", file: "tokencache/payload.go", old: "if !f.Reason.Known() {", new: never},
 	{behaviours: "B51", file: "tokencache/payload.go", old: "int(min(max(v, 0), math.MaxInt32))", new: "int(min(v, math.MaxInt64))"},
+	{behaviours: "B31", file: "tokencache/revoke.go", old: "err != nil || born.Version != \"\" {", new: "err != nil {"},
+	{behaviours: "B27", file: "tokencache/token.go", old: "t.Valid(0) && !older", new: "t.Valid(0) && (true || !older)"},
 }

@@ -1,0 +1,41 @@
+//go:build unix
+
+package faults
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"testing"
+
+	"github.com/rebearer/rebearer/internal/leak"
+	"github.com/redis/go-redis/v9"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(replicaVariable) != "" {
+		if err := runReplica(); err != nil {
+			fmt.Fprintln(os.Stderr, "the replica:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	redis.SetLogger(silent{})
+	flag.Parse()
+	if os.Getenv("REBEARER_TEST_FAULTS") == "" && *long == 0 && !*open {
+		// On a machine that is starved of CPU for seconds it loses sessions by the
+		// one way that docs/replicas.md admits, so that it is run by hand.
+		fmt.Println("skipped: REBEARER_TEST_FAULTS is not set, and -faults.for is not given")
+		return
+	}
+	if *logs != "" {
+		var err error
+		if logFile, err = os.Create(*logs); err != nil {
+			log.Fatal(err)
+		}
+	}
+	log.SetOutput(io.Discard) // of handshakes that fail on purpose
+	leak.Main(m)
+}

@@ -1,0 +1,101 @@
+package tokencache_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// numbered is an authorization server that counts its tokens, and knows when it
+// issued them.
+type numbered struct {
+	mu      sync.Mutex
+	n       int
+	rotates bool
+	dead    bool
+}
+
+func (s *numbered) token() tokencache.Token {
+	refresh := "R"
+	if s.rotates {
+		refresh = fmt.Sprint("R", s.n)
+	}
+	return tokencache.NewToken(tokencache.TokenFields{Access: fmt.Sprint("A", s.n), Refresh: refresh, Issued: time.Now(), Expiry: time.Now().Add(time.Hour)})
+}
+
+func (s *numbered) Refresh(context.Context, tokencache.Token) (tokencache.Token, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead {
+		return tokencache.Token{}, &tokencache.Error{Reason: reason.Refused, Status: 400}
+	}
+	s.n++
+	return s.token(), nil
+}
+
+func (s *numbered) Revoke(context.Context, tokencache.Token) error { s.dead = true; return nil }
+
+// B27: where refresh tokens do not rotate, all access tokens of a session stand in
+// one entry. An older one is not the successor of a newer one, though a replica
+// has just seen it.
+func TestAnOlderAccessTokenReplacesNoNewerOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, store := &numbered{n: 1}, &tokencache.MemoryStore{}
+		one := &tokencache.Coordinator{Refresher: server, Store: store, Realm: "r"}
+		two := &tokencache.Coordinator{Refresher: server, Store: store, Realm: "r"}
+		first := server.token()
+		time.Sleep(time.Second)
+		second, err := two.Refresh(t.Context(), first)
+		is(t, "A2", second, err)
+		time.Sleep(100 * time.Millisecond)
+		third, err := one.Refresh(t.Context(), second)
+		is(t, "A3", third, err)
+		time.Sleep(100 * time.Millisecond)
+		got, err := two.Refresh(t.Context(), third)
+		is(t, "A4", got, err)
+		one.Wait(t.Context())
+		two.Wait(t.Context())
+	})
+}
+
+// B31: a logout holds for all links of the session, as long as they are kept.
+func TestALogoutIsNotForgottenBehindAnOlderLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &numbered{n: 1, rotates: true}
+		c := &tokencache.Coordinator{Refresher: server, Revoker: server}
+		first := server.token()
+		time.Sleep(time.Second)
+		second, err := c.Refresh(t.Context(), first)
+		is(t, "A2", second, err)
+		time.Sleep(time.Minute)
+		if err := c.Revoke(t.Context(), second); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			time.Sleep(time.Hour)
+			_, err := tokencache.New(c, first).Refresh(t.Context(), first)
+			because(t, reason.LoggedOut, err)
+		}
+	})
+}
+
+// B37: nor is what was known of the token before.
+func TestALogoutForgetsNoRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &numbered{n: 1, rotates: true, dead: true}
+		c := &tokencache.Coordinator{Refresher: server, Revoker: server}
+		first := server.token()
+		_, err := c.Refresh(t.Context(), first)
+		because(t, reason.Refused, err)
+		c.Revoke(t.Context(), first)
+		time.Sleep(time.Minute)
+		_, err = c.Refresh(t.Context(), first)
+		because(t, reason.LoggedOut, err)
+	})
+}
