@@ -99,3 +99,26 @@ func TestALogoutForgetsNoRefusal(t *testing.T) {
 		because(t, reason.LoggedOut, err)
 	})
 }
+
+// B27, invariant 1: where they rotate, clocks are not asked. A record keeps
+// milliseconds, and the times in two tokens may be of two clocks.
+func TestASuccessorThatSeemsOlderIsOne(t *testing.T) {
+	for _, ahead := range []time.Duration{100 * time.Microsecond, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			server, store := &numbered{n: 1, rotates: true}, &tokencache.MemoryStore{}
+			one := &tokencache.Coordinator{Refresher: server, Store: store, Realm: "r"}
+			two := &tokencache.Coordinator{Refresher: server, Store: store, Realm: "r"}
+			now := time.Now()
+			spent := tokencache.NewToken(tokencache.TokenFields{Access: "A1", Refresh: "R1", Issued: now.Add(ahead), Expiry: now.Add(time.Hour)})
+			for range 3 {
+				for _, c := range []*tokencache.Coordinator{one, two} {
+					got, err := tokencache.New(c, spent).Refresh(t.Context(), spent)
+					is(t, "A2", got, err)
+				}
+				time.Sleep(10 * time.Second)
+			}
+			one.Wait(t.Context())
+			two.Wait(t.Context())
+		})
+	}
+}

@@ -218,11 +218,13 @@ func (t Token) Same(u Token) bool {
 	return t.s != nil && u.s != nil && t.s.access == u.s.access && t.s.refresh == u.s.refresh
 }
 
-// replaces reports whether t can stand in for a token that does not work. One that
-// was issued before it cannot: where refresh tokens do not rotate, it may have
-// stood in the same entry.
+// replaces reports whether t can stand in for a token that does not work. Where
+// refresh tokens do not rotate, all access tokens of a session come with one, and
+// one that was issued before the spent one cannot. Elsewhere the chain tells what
+// follows what, and clocks are not asked: they differ, and a successor that is not
+// believed would be a second presentation.
 func (t Token) replaces(spent Token) bool {
-	older := !t.Issued().IsZero() && t.Issued().Before(spent.Issued())
+	older := t.Refresh() == spent.Refresh() && milli(t.Issued()) < milli(spent.Issued()) && !t.Issued().IsZero()
 	return t.Access() != spent.Access() && t.Valid(0) && !older
 }
 

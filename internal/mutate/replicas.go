@@ -69,4 +69,5 @@ var replicaMutations = []mutation{
 	{behaviours: "B51", file: "tokencache/payload.go", old: "int(min(max(v, 0), math.MaxInt32))", new: "int(min(v, math.MaxInt64))"},
 	{behaviours: "B31", file: "tokencache/revoke.go", old: "err != nil || born.Version != \"\" {", new: "err != nil {"},
 	{behaviours: "B27", file: "tokencache/token.go", old: "t.Valid(0) && !older", new: "t.Valid(0) && (true || !older)"},
+	{behaviours: "B27 B45", file: "tokencache/token.go", old: "older := t.Refresh() == spent.Refresh() && ", new: "older := "},
 }
