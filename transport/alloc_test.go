@@ -81,6 +81,8 @@ func TestAllocAnyRequest(t *testing.T) {
 		bare := send(base)
 		within(t, fmt.Sprintf("signing a request with %d headers", headers), send(&transport.Transport{Base: base, Origins: []string{"https://api.example"}}), bare, 3, 730)
 		within(t, "passing one through", send(&transport.Transport{Base: base}), bare, 0, 0)
+		req = req.WithContext(tokencache.NewContext(t.Context(), tokencache.New(&tokencache.Coordinator{}, tokencache.Token{})))
+		within(t, "nobody's request", send(&transport.Transport{Base: base, Origins: []string{"https://api.example"}}), bare, 0, 0)
 	}
 }
 

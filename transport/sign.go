@@ -13,7 +13,7 @@ import (
 
 // copyOf returns a copy of the request to be signed and sent, since RoundTrip may
 // not change the caller's (http.RoundTripper). Its Header is nil if that can be
-// shared, see twin. theirs reports whether the caller has set an Authorization
+// shared, see shares. theirs reports whether the caller has set an Authorization
 // header, in whatever spelling.
 func copyOf(req *http.Request, base http.RoundTripper) (signed *http.Request, theirs bool) {
 	signed, ours := twinOf(req)

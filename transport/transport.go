@@ -98,12 +98,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err == nil && (!allowed || strayed(req, origins)) {
 		return base.RoundTrip(req)
 	}
+	if err == nil && req.URL.Scheme == "http" && !t.InsecureNoTLS && !origin.Loopback(req.URL) {
+		err = ErrInsecure
+	}
+	if err == nil && cache.Token().IsZero() {
+		return base.RoundTrip(req) // nobody is signed in
+	}
 	signed, theirs := copyOf(req, base)
 	if theirs {
 		return base.RoundTrip(req)
-	}
-	if err == nil && req.URL.Scheme == "http" && !t.InsecureNoTLS && !origin.Loopback(req.URL) {
-		err = ErrInsecure
 	}
 	if err != nil {
 		return nil, closing(req, err)
@@ -113,7 +116,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, closing(req, endOr(ctx, err))
 	}
 	if token.Access() == "" {
-		return base.RoundTrip(req) // nobody is signed in
+		return base.RoundTrip(req) // nor can there be one
 	}
 	a := attempt{t: t, base: base, req: req, signed: signed, bound: isBound(token)}
 	return a.serve(cache, token)

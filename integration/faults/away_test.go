@@ -24,7 +24,7 @@ import (
 // which it could not read for time in which the leader did not write.
 func TestALeaderIsNotDeadBecauseRedisIsAway(t *testing.T) {
 	if !*open {
-		t.Skip("needs -faults.open")
+		t.Skip("it is not so yet, as docs/replicas.md says: -faults.open shows it")
 	}
 	const lease = 3 * time.Second // the default
 	for name, row := range map[string]struct {

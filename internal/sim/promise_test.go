@@ -118,7 +118,6 @@ func (w *world) presented(g *generation, p *presentation) {
 		return
 	}
 	w.outdated(g)
-	w.entombed(g)
 	w.again(g, p)
 	var plain int
 	for _, p := range g.presentations {
@@ -132,19 +131,6 @@ func (w *world) presented(g *generation, p *presentation) {
 	// Another replica may rest for a second on what it has seen.
 	if f := g.family; !f.left.IsZero() && f.ended == "" && p.sent.After(f.left.Add(time.Second)) {
 		w.fail("%s is presented after its session was ended at %v", g.refresh, f.left.Sub(began))
-	}
-}
-
-// short is how long the end of a session is kept that its server has confirmed.
-const short = timeout + 5*time.Second + lease
-
-// entombed excuses a refusal that a logout has written over, for a shorter time.
-func (w *world) entombed(g *generation) {
-	for _, p := range g.presentations {
-		if p.got == nil && p.excuse == "" && g.family.ended != "" && g.family.signedOut && w.now().After(p.at.Add(short)) {
-			p.excuse = "tomb cut short"
-			w.known("a refusal that is forgotten with the tomb over it")
-		}
 	}
 }
 
