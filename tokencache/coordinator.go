@@ -94,6 +94,7 @@ type Coordinator struct {
 
 	local   MemoryStore // the Store if there is none, and what it did not take
 	flights singleflight.Group
+	leads   leads
 	work    gauge
 	paused  atomic.Pointer[time.Time] // until then
 	once    sync.Once

@@ -95,13 +95,20 @@ func (l *leader) rival() time.Duration {
 }
 
 // elsewhere reports, after a refusal, whether the token has a successor, or the
-// session an end. It waits until a rival must have ended.
+// session an end. It waits until a rival must have ended. A Store that cannot be
+// read then is asked again for a lease.
 func (l *leader) elsewhere(ctx context.Context, began time.Time) (found bool, err *Error) {
 	deadline := began.Add(l.rival())
 	e, failed := l.load(ctx, l.id)
 	for {
+		rest := time.Until(deadline)
 		if failed != nil {
-			return false, asError(failed, l.at)
+			if rest <= -l.lease() {
+				return false, asError(failed, l.at)
+			}
+			time.Sleep(l.retry())
+			e, failed = l.load(ctx, l.id)
+			continue
 		}
 		r, bad := l.open(e)
 		if bad != nil {
@@ -113,8 +120,8 @@ func (l *leader) elsewhere(ctx context.Context, began time.Time) (found bool, er
 		if !l.holds(e) && !l.stolen { // the lease was lost, and nobody has noticed
 			l.stolen = true
 			deadline = began.Add(l.rival())
+			rest = time.Until(deadline)
 		}
-		rest := time.Until(deadline)
 		if rest <= 0 {
 			return false, nil
 		}

@@ -14,6 +14,14 @@ import (
 // what came of it. again means that somebody else was faster; found is what
 // there is then, if that is known.
 func (x *exchange) lead(ctx context.Context, k keys, at Token, v view) (next Token, found *Entry, again bool, err error) {
+	if x.Store != nil {
+		leave := x.leads.enter(k.id)
+		if leave == nil {
+			x.leads.wait(k.id)
+			return Token{}, nil, true, nil
+		}
+		defer leave()
+	}
 	release, full := x.slot()
 	if full != nil {
 		return Token{}, nil, false, full
@@ -152,11 +160,8 @@ func (l *leader) renew(ctx context.Context) (stop func()) {
 			}
 			began = time.Now()
 			now, renewed, err := l.attempt(ctx, version, l.holding(), l.lease()/2)
-			if err != nil { // the outcome is unknown
-				now, err = l.load(ctx, l.id)
-			}
 			switch {
-			case err != nil:
+			case err != nil: // the outcome is unknown: the next write tells
 			case !l.holds(now):
 				l.stolen = true
 				return
@@ -165,7 +170,7 @@ func (l *leader) renew(ctx context.Context) (stop func()) {
 				l.wrote(version, began)
 			}
 			if next = began.Add(l.lease() / 3); !renewed {
-				next = time.Now().Add(l.lease() / 30)
+				next = time.Now().Add(l.retry())
 			}
 		}
 	}()

@@ -108,9 +108,8 @@ type view struct {
 	fresh  bool // it was exchanged just now: nobody has presented its successor
 }
 
-// settled returns what is under k, once nobody is presenting it any more. A
-// holder whose version stays the same for one lease on our own clock is gone:
-// no clock is compared between machines.
+// settled returns what is under k, once nobody is presenting it any more; see
+// await for a holder that has died.
 //
 // An entry that was found is not read again. If none was, and the token may be
 // presented at once, nothing is read either: most often nothing is there, and
@@ -141,6 +140,9 @@ func (x *exchange) settled(ctx context.Context, k keys, at Token, found *Entry) 
 		if err2 != nil {
 			return view{}, &Error{Reason: reason.StoreFormat, Err: err2, Unsent: true}
 		}
+		if r.state == held && x.leads.wait(k.id) { // it is ours, and may not have been stored
+			return x.settled(ctx, k, at, nil)
+		}
 		if r.state != held {
 			if waited {
 				x.saw(k, r)
@@ -161,38 +163,3 @@ func (x *exchange) settled(ctx context.Context, k keys, at Token, found *Entry) 
 }
 
 var errDoubtful = errors.New("nobody can be taken for dead while writes fail")
-
-// await returns the entry once it differs from old, or as it is after a whole
-// lease. Without a shared Store the holder is a goroutine of this process,
-// which always ends.
-func (x *exchange) await(ctx context.Context, id, old string) (Entry, error) {
-	if !x.shared {
-		return x.store.Wait(ctx, id, old)
-	}
-	return x.wait(ctx, id, old, x.lease())
-}
-
-// pace keeps a Store whose Wait returns early each time from being asked in a
-// tight loop.
-const pace = 10 * time.Millisecond
-
-// wait returns the entry once it differs from old, or as it is after d.
-func (x *exchange) wait(ctx context.Context, id, old string, d time.Duration) (Entry, error) {
-	wctx, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	for {
-		now, err := x.store.Wait(wctx, id, old)
-		switch {
-		case wctx.Err() != nil:
-			return x.load(ctx, id)
-		case err != nil:
-			return Entry{}, storeError(err)
-		case now.Version != old:
-			return now, nil
-		}
-		select {
-		case <-time.After(pace):
-		case <-wctx.Done():
-		}
-	}
-}

@@ -1,0 +1,174 @@
+package tokencache_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// B46, T-D2: the Store is away for everybody while an exchange is under way. Who
+// waits for it has not seen that its holder is silent: he has not seen anything.
+func TestAHolderIsNotDeadBecauseTheStoreIsAway(t *testing.T) {
+	const lease = 3 * time.Second
+	for name, away := range map[string]fault{"refusing": down, "silent": hung} {
+		for tenths := range 10 { // of a lease, from the first look to the outage
+			for _, d := range []time.Duration{lease / 3, lease / 2, lease * 2 / 3, lease * 9 / 10, lease - 50*time.Millisecond} {
+				t.Run(fmt.Sprintf("%s for %v after %d tenths", name, d, tenths), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						server := &as{takes: 8 * time.Second}
+						a, b, wire := replicas(server)
+						b.Store = wire
+						time.AfterFunc(lease*time.Duration(tenths)/10+lease, func() { wire.on(away) })
+						time.AfterFunc(lease*time.Duration(tenths)/10+lease+d, func() { wire.on(nil) })
+						together(2, func(i int) {
+							time.Sleep(time.Duration(i) * 900 * time.Millisecond)
+							got, err := []*tokencache.Coordinator{a, b}[i].Refresh(t.Context(), alice)
+							is(t, "alice-access-1", got, err)
+						})
+						server.saw(t, 1)
+					})
+				})
+			}
+		}
+	}
+}
+
+// B46: nor is an outage that is over counted when the next one begins.
+func TestAHolderIsNotDeadBecauseTheStoreIsAwayNowAndThen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{takes: 9 * time.Second}
+		a, b, wire := replicas(server)
+		b.Store = wire
+		for i := range 5 {
+			from := time.Duration(i)*1600*time.Millisecond + 500*time.Millisecond
+			time.AfterFunc(from, func() { wire.on(down) })
+			time.AfterFunc(from+time.Second, func() { wire.on(nil) })
+		}
+		together(2, func(i int) {
+			time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+			got, err := []*tokencache.Coordinator{a, b}[i].Refresh(t.Context(), alice)
+			is(t, "alice-access-1", got, err)
+		})
+		server.saw(t, 1)
+	})
+}
+
+// B47: a holder that is dead is found out nevertheless, one lease after the Store
+// is back, and while it is slow.
+func TestAHolderThatIsDeadIsFoundOut(t *testing.T) {
+	for name, row := range map[string]struct {
+		fault fault
+		lasts time.Duration // if not zero
+		after time.Duration // it is found out, at most
+	}{
+		"in a lease":                           {after: 3 * time.Second},
+		"after the Store was away":             {fault: down, lasts: 2 * time.Second, after: 6 * time.Second},
+		"by a Store that is slow":              {fault: slow(time.Second), after: 12 * time.Second},
+		"by a Store that is as slow as can be": {fault: slow(1490 * time.Millisecond), after: 15 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &as{}
+				a, b, wire := replicas(server)
+				dead := make(chan struct{})
+				wire.on(during("swap held", func(_ context.Context, _ string, when moment) error {
+					if when == behind {
+						<-dead
+					}
+					return nil
+				}))
+				go a.Refresh(t.Context(), alice)
+				synctest.Wait()
+				other := newWire(wire.Store)
+				if row.lasts == 0 {
+					other.on(row.fault)
+				} else {
+					time.AfterFunc(500*time.Millisecond, func() { other.on(row.fault) })
+					time.AfterFunc(500*time.Millisecond+row.lasts, func() { other.on(nil) })
+				}
+				b.Store = other
+				began := time.Now()
+				got, err := b.Refresh(t.Context(), alice)
+				is(t, "alice-access-1", got, err)
+				if took := time.Since(began); took > row.after {
+					t.Errorf("it took %v", took)
+				}
+				close(dead)
+				a.Wait(t.Context())
+				b.Wait(t.Context())
+			})
+		})
+	}
+}
+
+// B37: a Store that stays away ends the wait, and proves nothing.
+func TestAStoreThatStaysAwayEndsTheWaitForAHolder(t *testing.T) {
+	for name, away := range map[string]fault{"refusing": down, "silent": hung} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &as{takes: 9 * time.Second}
+				a, b, wire := replicas(server)
+				go a.Refresh(t.Context(), alice)
+				synctest.Wait()
+				other := newWire(wire.Store)
+				b.Store = other
+				time.AfterFunc(time.Second, func() { other.on(away) })
+				began := time.Now()
+				_, err := b.Refresh(t.Context(), alice)
+				because(t, reason.Store, err)
+				if took := time.Since(began); took > 10*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				a.Wait(t.Context())
+				server.saw(t, 1)
+			})
+		})
+	}
+}
+
+// B46, T-K5: another exchange of this process holds the entry, for another
+// resource, and the Store has taken none of its renewals. It has not died.
+func TestAProcessDoesNotTakeItselfForDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{takes: 8 * time.Second, lives: time.Hour}
+		a, _, wire := replicas(server)
+		wire.on(withoutRenewal())
+		time.AfterFunc(7*time.Second, func() { wire.on(nil) })
+		together(2, func(i int) {
+			time.Sleep(time.Duration(i) * 100 * time.Millisecond)
+			got, err := a.Refresh(t.Context(), alice.For(resource(i)))
+			isFor(t, resource(i), got, err)
+		})
+		server.saw(t, 2) // the second presents the successor
+	})
+}
+
+// B33, T-D8: after a refusal the Store cannot be read for a moment. Whoever may
+// yet succeed is waited for nevertheless.
+func TestARivalIsWaitedForThoughTheStoreCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{}
+		a, b, wire := replicas(server)
+		other := newWire(wire.Store)
+		b.Store = other
+		server.next(answers(8*time.Second), func(*as, context.Context, tokencache.Token) (tokencache.Token, error) {
+			other.on(down)
+			time.AfterFunc(2*time.Second, func() { other.on(nil) })
+			return tokencache.Token{}, invalidGrant()
+		})
+		wire.on(withoutRenewal())
+		together(2, func(i int) {
+			time.Sleep(time.Duration(i) * time.Millisecond)
+			got, err := []*tokencache.Coordinator{a, b}[i].Refresh(t.Context(), alice)
+			is(t, "alice-access-1", got, err)
+		})
+		if n := server.presentations(); n != 2 {
+			t.Errorf("%d presentations", n)
+		}
+	})
+}
