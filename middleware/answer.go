@@ -162,7 +162,7 @@ func (s *session) unauthorized(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.kind.navigation && !s.kind.passive && s.bounces():
 		s.bounce(w)
-	case s.kind.navigation && s.cache.Presented():
+	case s.cache.Presented():
 		// The API rejects what has just been issued. A login would not help.
 		s.problem(w, r, problem{status: http.StatusBadGateway, detail: "A server behind this one does not accept your session. You are still signed in."})
 	case !s.curable():

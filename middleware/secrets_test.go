@@ -120,7 +120,7 @@ func TestErrorsOfAHandler(t *testing.T) {
 			defer w.api.Refuse(authtest.Refusal{})
 			_, err := w.rest.R(r.Context()).Get("/users/me")
 			return err
-		}, 401},
+		}, 502},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := w.serve(w.auth.Handler(w.auth.Boundary(func(rw http.ResponseWriter, r *http.Request) error { return row.err(r) }))).browser()
@@ -133,7 +133,8 @@ func TestErrorsOfAHandler(t *testing.T) {
 }
 
 // B71, T-G4: an API that rejects what has just been issued is asked no more, by the
-// browser neither. A page says so rather than send somebody to the login page.
+// browser neither. It is said so, and nobody is sent to the login page: not by a 401
+// either, which a program takes for that.
 func TestAnAPIThatAcceptsNothing(t *testing.T) {
 	w := start(t)
 	w.api.Refuse(authtest.Refusal{Always: true})
@@ -144,7 +145,7 @@ func TestAnAPIThatAcceptsNothing(t *testing.T) {
 	}
 	b = w.pages(w.page()).browser()
 	b.signedIn("grace")
-	if a := b.fetch("/"); a.StatusCode != 401 || strings.Contains(a.Header.Get("WWW-Authenticate"), "spent") {
+	if a := b.fetch("/"); a.StatusCode != 502 || a.Header.Get("WWW-Authenticate") != "" || a.clearsTokens() {
 		t.Errorf("%d %v", a.StatusCode, a.Header)
 	}
 	w.presentations(2)

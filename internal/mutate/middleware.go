@@ -68,6 +68,7 @@ var middlewareMutations = []mutation{
 	// in the browser
 	{behaviours: "B70 B73", file: "middleware/refresh.go", old: "case replaced(r, s.shown) && s.verdict.live(time.Now()):", new: "case false && s.verdict.live(time.Now()):"},
 	{behaviours: "B73", file: "middleware/refresh.go", old: "err = s.renew(r.Context(), s.shown)", new: "err = s.renew(r.Context(), s.cache.Token())"},
+	{behaviours: "B71 T-G4", file: "middleware/answer.go", old: "case s.cache.Presented():", new: "case s.kind.navigation && s.cache.Presented():"},
 	{behaviours: "B71", file: "middleware/boundary.go", old: "if s.cache.Presented() {", new: never},
 	{behaviours: "B72 T-F1", file: "middleware/refresh.go", old: "h := a.origin.Handler(", new: "h := http.Handler("},
 	{behaviours: "B72 T-F2", file: "middleware/refresh.go", old: "if r.Method != http.MethodPost {", new: never},
