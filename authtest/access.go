@@ -88,7 +88,12 @@ type access struct {
 // ever one.
 func (as *AS) checkAccess(token string) (a access, ok bool) {
 	key := func(string, string) (any, error) { return as.signer.public(), nil }
-	members, err := jws.Verify(token, []string{as.signer.alg}, key)
+	now := func() time.Time {
+		as.mu.Lock()
+		defer as.mu.Unlock()
+		return as.now()
+	}
+	members, err := jws.Rules{Algorithms: []string{as.signer.alg}, Key: key, Now: now}.Verify(token)
 	if errors.Is(err, jws.ErrExpired) { // but well signed
 		return access{subject: claims.Parse(token).Subject}, true
 	}

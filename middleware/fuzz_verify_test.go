@@ -32,6 +32,7 @@ func FuzzVerify(f *testing.F) {
 		`{"iss":"i","aud":"api","exp":1}`, `{"iss":"i","aud":"api","exp":1,"exp":4000000000}`, `{"iss":"i","aud":"api","exp":1,"EXP":4000000000}`,
 		`{"iss":"i","aud":"api","exp":"4000000000"}`, `{"iss":"i","aud":"api","exp":1e400}`, `{"iss":"i","aud":"api","exp":9223372036854775807}`,
 		`{"iss":"i","aud":"api","exp":4102444800}`, `{"iss":"i","aud":"api","exp":4000000000,"iat":4000000000}`, `{"iss":"i","aud":"api","exp":4000000000,"nbf":4000000000}`,
+		`{"iss":"i","aud":"api","exp":4000000000,"iat":10000000000}`, `{"iss":"i","aud":"api","exp":4000000000,"iat":"1"}`,
 		`{"iss":"i","aud":"api","exp":null}`, `{"iss":"i","aud":"api","exp":[4000000000]}`, `{"iss":"i","aud":"openid api","exp":4000000000}`,
 		`{"iss":"i","aud":"api","exp":4000000000,"token_use":"refresh"}`, `{"iss":"i","aud":"api","exp":4000000000,"typ":"ID"}`, `{"\u0069ss":"i","aud":"api","e\u0078p":4000000000}`,
 		`{"iss":"i","aud":"api","exp":4000000000,"a":{"exp":1,"exp":2}}`, `{"iss":"i","aud":"api","exp":4000000000}{}`, `[]`, `null`, "",

@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/rebearer/rebearer/internal/claims"
 	"github.com/rebearer/rebearer/internal/jwks"
 	"github.com/rebearer/rebearer/internal/jws"
 	"github.com/rebearer/rebearer/internal/origin"
@@ -136,9 +135,6 @@ func (v *Verifier) verify(ctx context.Context, token string) (map[string]any, er
 	members, err := rules.Verify(token)
 	if err != nil {
 		return nil, err
-	}
-	if claims.Parse(token).IssuedAt.After(time.Now().Add(v.leeway())) {
-		return nil, jws.ErrNotYetValid
 	}
 	for _, name := range []string{"token_use", "typ", "token_type"} {
 		use, _ := members[name].(string)

@@ -36,7 +36,7 @@ const (
 var (
 	// ErrExpired is about a token that was good until its exp.
 	ErrExpired = errors.New("jws: token has expired")
-	// ErrNotYetValid is about a signed token whose nbf lies ahead.
+	// ErrNotYetValid is about a signed token whose nbf or iat lies ahead.
 	ErrNotYetValid = errors.New("jws: token is not valid yet")
 	// ErrSignature is about a signature that the key did not make, or an
 	// algorithm that is not allowed.
@@ -84,6 +84,8 @@ type Rules struct {
 	Issuer, Audience string
 	// Leeway is how far the clocks may differ.
 	Leeway time.Duration
+	// Now is the clock. If nil, time.Now.
+	Now func() time.Time
 }
 
 // Verify is Rules with nothing but algorithms and a key.
@@ -120,7 +122,10 @@ func (r Rules) Verify(token string) (map[string]any, error) {
 	}
 	options := []jwt.ParserOption{
 		jwt.WithValidMethods(r.Algorithms), jwt.WithExpirationRequired(),
-		jwt.WithStrictDecoding(), jwt.WithLeeway(r.Leeway),
+		jwt.WithStrictDecoding(), jwt.WithLeeway(r.Leeway), jwt.WithIssuedAt(),
+	}
+	if r.Now != nil {
+		options = append(options, jwt.WithTimeFunc(r.Now))
 	}
 	if r.Issuer != "" {
 		options = append(options, jwt.WithIssuer(r.Issuer))
@@ -192,7 +197,7 @@ func reason(err error) error {
 		return ErrIssuer
 	case errors.Is(err, jwt.ErrTokenInvalidAudience):
 		return ErrAudience
-	case errors.Is(err, jwt.ErrTokenNotValidYet):
+	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
 		return ErrNotYetValid
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return ErrExpired
