@@ -154,7 +154,10 @@ func (s *session) end(err error) {
 	if !s.kind.navigation || s.kind.passive || reasonOf(err) == reason.Replaced {
 		return
 	}
-	s.instead(s.auth.deletions())
+	if failed := s.drop(); failed != nil {
+		s.auth.warn(s.request, "a session that is over is still kept", failed)
+	}
+	s.instead(s.without(s.auth.deletions()))
 }
 
 // unauthorized answers where no access token works and nothing is proved.

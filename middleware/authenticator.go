@@ -28,6 +28,9 @@ type Authenticator struct {
 	Verifier *Verifier
 	// Cookies say how tokens are kept in the browser. The zero value is safe.
 	Cookies Cookies
+	// Sessions keeps tokens on the server, and nothing but a random name of the
+	// session in the browser. If nil, the browser keeps them: see Cookies.
+	Sessions *Sessions
 	// Mode says how tokens that were renewed before a page reach the browser.
 	// If zero, [Inline].
 	Mode Mode
@@ -106,10 +109,15 @@ func (a *Authenticator) setUp() error {
 		}
 	}
 	var err error
-	if a.names, err = a.Cookies.validate(); err != nil {
+	if a.names, err = a.Cookies.validate(a.Cookies.Sealed || a.Sessions != nil); err != nil {
 		return err
 	}
-	if a.ring, err = newRing(a.Cookies.Secrets, a.names.key); err != nil {
+	if a.Sessions != nil {
+		if err := a.Sessions.validate(a.Cookies.Sealed); err != nil {
+			return err
+		}
+	}
+	if a.ring, err = newRing(a.Cookies.Secrets, or(a.names.session, a.names.key)); err != nil {
 		return err
 	}
 	a.public = http.NewServeMux()

@@ -19,8 +19,9 @@ import (
 var ErrCookieTooLarge = errors.New("rebearer: the tokens do not fit into cookies")
 
 // Cookies say how a browser keeps the tokens: in two cookies that scripts cannot
-// read, and in another for their key if they are bound to one. The zero value is
-// the safest that every page can work with. One more, "__Host-rebearer", or
+// read, and in another for their key if they are bound to one; or, if Sealed, in
+// one that nobody can read but the program; or not at all, see [Sessions]. The
+// zero value is the safest that every page can work with. One more, "__Host-rebearer", or
 // "rebearer" with InsecureNoTLS, holds no token, is there for some minutes after a
 // [StepUp], and keeps that from going round in circles.
 //
@@ -33,6 +34,16 @@ type Cookies struct {
 	// section 4.1.3); with a RefreshPath "__Secure-refresh", and with
 	// InsecureNoTLS neither prefix.
 	Access, Refresh string
+	// Sealed keeps tokens, and their key if they are bound to one, in one cookie
+	// that is sealed with Secrets (AES-256-GCM), and continued in up to four more
+	// where they do not fit. It takes what could be read or changed away from a
+	// browser's extensions, backups and logs of cookies; whoever has the whole
+	// cookie still has the session. Access, Refresh and RefreshPath must be empty.
+	Sealed bool
+	// Session is the name of that cookie, and of the one of [Sessions]. If empty,
+	// "__Host-rebearer-session", with InsecureNoTLS "rebearer-session". What
+	// continues it has "-1" to "-4" behind the name.
+	Session string
 	// RefreshPath limits the refresh cookie to one path and what is below it.
 	// RefreshURL must be there, and so should the path of LogoutHandler, or a
 	// logout cannot revoke anything. Renewal is then the browser's part: see
@@ -44,12 +55,13 @@ type Cookies struct {
 	// MaxAge is how long the browser keeps both, where it is not known how
 	// long the refresh token lives. If zero, 30 days.
 	MaxAge time.Duration
-	// Secrets are for sessions whose tokens are bound to a key (DPoP, RFC
-	// 9449), and required for those: the key is sealed with them, in a cookie
-	// called "__Host-key", or "key" with InsecureNoTLS. The first one seals and all open, so that a new one
-	// can be put in front of an old one. Each is of at least 32 random bytes
-	// that all replicas share. A session whose key cannot be opened gets a new
-	// one with its next refresh, if the authorization server lets it.
+	// Secrets seal: all, if Sealed; else the key of sessions whose tokens are
+	// bound to one (DPoP, RFC 9449), in a cookie called "__Host-key", or "key"
+	// with InsecureNoTLS. They are required for both. The first one seals and
+	// all open, so that a new one can be put in front of an old one. Each is of
+	// at least 32 random bytes that all replicas share. A cookie that none of
+	// them opens is not there; a session whose key is not gets a new one with
+	// its next refresh, if the authorization server lets it.
 	Secrets [][]byte
 	// InsecureNoTLS leaves out Secure, for http on loopback. Whoever can
 	// listen on the way has the tokens.
@@ -64,16 +76,29 @@ const month = 30 * 24 * time.Hour
 // names are the cookies with all defaults filled in.
 type names struct {
 	access, refresh, rounds, key string
+	session                      string // instead of access, refresh and key; else empty
 	refreshPath                  string
 }
 
-func (c *Cookies) validate() (names, error) {
+// validate is told whether the tokens are in one place, Sealed or in Sessions.
+func (c *Cookies) validate(one bool) (names, error) {
 	n := names{access: c.Access, refresh: c.Refresh, refreshPath: or(c.RefreshPath, "/")}
 	host, secure := "__Host-", "__Secure-"
 	if c.InsecureNoTLS {
 		host, secure = "", ""
 	}
 	n.rounds, n.key = host+"rebearer", host+"key"
+	if one {
+		n.session = or(c.Session, host+"rebearer-session")
+		if c.Access != "" || c.Refresh != "" || c.RefreshPath != "" {
+			return n, errors.New("middleware: Access, Refresh and RefreshPath are for tokens in cookies of their own")
+		}
+	} else if c.Session != "" {
+		return n, errors.New("middleware: Session is the name of a cookie that is Sealed, or of Sessions")
+	}
+	if c.Sealed && len(c.Secrets) == 0 {
+		return n, errors.New("middleware: Sealed needs Secrets")
+	}
 	if n.access == "" {
 		n.access = host + "access"
 	}
@@ -82,14 +107,18 @@ func (c *Cookies) validate() (names, error) {
 	} else if n.refresh == "" {
 		n.refresh = host + "refresh"
 	}
+	all := []*http.Cookie{c.cookie(n.access, "x", "/", 1), c.cookie(n.refresh, "x", n.refreshPath, 1)}
 	taken := []string{n.rounds}
-	if len(c.Secrets) > 0 {
+	if one {
+		all = []*http.Cookie{c.cookie(n.session, "x", "/", 1)}
+	} else if len(c.Secrets) > 0 {
 		taken = append(taken, n.key)
 	}
-	if n.access == n.refresh || slices.Contains(taken, n.access) || slices.Contains(taken, n.refresh) {
-		return n, errors.New("middleware: two cookies have the same name")
-	}
-	for _, cookie := range []*http.Cookie{c.cookie(n.access, "x", "/", 1), c.cookie(n.refresh, "x", n.refreshPath, 1)} {
+	for _, cookie := range all {
+		if slices.Contains(taken, cookie.Name) {
+			return n, errors.New("middleware: two cookies have the same name")
+		}
+		taken = append(taken, cookie.Name)
 		if err := cookie.Valid(); err != nil || cookie.String() == "" {
 			return n, fmt.Errorf("middleware: the cookie %q cannot be set: %v", cookie.Name, err)
 		}
@@ -128,22 +157,34 @@ func (c *Cookies) cookie(name, value, path string, maxAge int) *http.Cookie {
 // part is what a cookie is to keep of a Token.
 type part struct{ name, value, path string }
 
+// parts are the cookies of a Token, where each has its own.
 func (a *Authenticator) parts(t tokencache.Token) []part {
+	if a.names.session != "" {
+		return []part{{a.names.session, "", "/"}}
+	}
 	all := []part{{a.names.access, t.Access(), "/"}, {a.names.refresh, t.Refresh(), a.names.refreshPath}}
 	if a.ring != nil {
-		all = append(all, part{a.names.key, a.ring.seal(t.Key()), "/"})
+		all = append(all, part{a.names.key, a.ring.sealKey(t.Key()), "/"})
 	}
 	return all
+}
+
+// maxAge is how long the browser keeps the cookies of a Token, in seconds.
+func (a *Authenticator) maxAge(t tokencache.Token) int {
+	age := or(a.Cookies.MaxAge, month)
+	if end := t.RefreshExpiry(); !end.IsZero() {
+		age = time.Until(end)
+	}
+	return max(1, int(age/time.Second))
 }
 
 // lines returns what sets the cookies to the token, as values of Set-Cookie. A
 // part that the token lacks is deleted.
 func (a *Authenticator) lines(t tokencache.Token) ([]string, error) {
-	age := or(a.Cookies.MaxAge, month)
-	if end := t.RefreshExpiry(); !end.IsZero() {
-		age = time.Until(end)
+	if a.Cookies.Sealed {
+		return a.sealedLines(t)
 	}
-	maxAge := max(1, int(age/time.Second))
+	maxAge := a.maxAge(t)
 	var lines []string
 	for _, c := range a.parts(t) {
 		cookie := a.Cookies.cookie(c.name, encode(c.value), c.path, maxAge)
@@ -232,7 +273,13 @@ func decode(value string) (token string, ok bool) {
 }
 
 func (a *Authenticator) ours(name string) bool {
-	return name == a.names.access || name == a.names.refresh || name == a.names.rounds || a.ring != nil && name == a.names.key
+	switch {
+	case name == a.names.rounds:
+		return true
+	case a.names.session != "":
+		return name == a.names.session || a.chunk(name) > 0
+	}
+	return name == a.names.access || name == a.names.refresh || a.ring != nil && name == a.names.key
 }
 
 // disown removes what somebody else sets under our names, such as an upstream

@@ -31,6 +31,13 @@
 // server cannot refresh, since the refresh cookie is for one path only,
 // [Authenticator.Boundary] has the browser ask for it.
 //
+// # Where the tokens are
+//
+// Between its requests a browser keeps them, in cookies that no script can read.
+// With Sealed in [Cookies] nobody can but the program. With [Sessions] the browser
+// has nothing but a name, and the tokens are in the memory of the process or in
+// Redis. All else is the same.
+//
 // # What a failure does
 //
 // A refresh that fails because a server does not answer ends no session: the

@@ -11,7 +11,11 @@ import (
 const maxCandidates = 4
 
 // jar is what a request shows of our cookies.
-type jar struct{ access, refresh, key values }
+type jar struct {
+	access, refresh, key values
+	session              values
+	more                 []chunk // of a sealed cookie
+}
 
 // values are those of the cookies of one name, in their order.
 type values struct {
@@ -138,6 +142,14 @@ func (a *Authenticator) keep(name, cookie string, into *jar) {
 		into.refresh.add(value)
 	case a.names.key:
 		into.key.add(value)
+	case a.names.session:
+		into.session.add(value)
+	default:
+		if i := a.chunk(name); i > 0 && len(into.more) < maxChunks*maxCandidates {
+			var one values
+			one.add(value)
+			into.more = append(into.more, chunk{i, one.at(0)})
+		}
 	}
 }
 

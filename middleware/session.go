@@ -26,11 +26,14 @@ type session struct {
 	began   time.Time
 
 	shown   tokencache.Token // what the browser showed
+	entry   *entry           // where that was, with Sessions
 	verdict verdict          // of the newest access token that was looked at
 	cache   *tokencache.Cache
-	tidy    bool               // the browser showed a cookie twice
-	others  []tokencache.Token // the other pairs that it showed then
-	rest    []string           // the Cookie header without ours; a handler may keep it, and should keep no more
+	tidy    bool        // the browser showed a cookie twice
+	others  []candidate // what else it showed then
+	chunks  int         // of sealed cookies that it showed
+	unread  error       // why Sessions do not know what it showed
+	rest    []string    // the Cookie header without ours; a handler may keep it, and should keep no more
 	node    node
 
 	alone bool // no Handler is around
@@ -95,6 +98,12 @@ func (a *Authenticator) begin(w http.ResponseWriter, r *http.Request) *session {
 	return s
 }
 
+// candidate is one of several Tokens that a browser shows.
+type candidate struct {
+	tokencache.Token
+	entry *entry
+}
+
 // read takes the pair of cookies that works. There is more than one if a name
 // was set for the host and for its domain, or for another path; the cookies of a
 // pair come in the same order (RFC 6265 section 5.4).
@@ -105,19 +114,63 @@ func (s *session) read(lines []string) {
 			s.rest = append(s.rest, kept)
 		}
 	}
-	n := max(j.access.n, j.refresh.n)
-	s.tidy = n > 1
-	for i := range n {
-		t, v := s.auth.pair(s.request.Context(), cookies{j.access.at(i), j.refresh.at(i), j.key.at(i)}, s.began)
+	found := s.find(&j)
+	for i, of := range found.all[:found.n] {
+		t, v := s.auth.pair(s.request.Context(), of, s.began)
+		now := candidate{t, found.entries[i]}
 		if i > 0 && !better(t, v, s.shown, s.verdict, time.Now()) {
-			s.others = append(s.others, t)
+			s.others = append(s.others, now)
 			continue
 		}
 		if i > 0 {
-			s.others = append(s.others, s.shown)
+			s.others = append(s.others, candidate{s.shown, s.entry})
 		}
-		s.shown, s.verdict = t, v
+		s.shown, s.entry, s.verdict = now.Token, now.entry, v
 	}
+}
+
+// found is what the cookies in a jar hold.
+type found struct {
+	n       int
+	all     [maxCandidates]cookies
+	entries [maxCandidates]*entry
+}
+
+func (f *found) add(of cookies, e *entry) {
+	f.all[f.n], f.entries[f.n] = of, e
+	f.n++
+}
+
+// find looks where the tokens are.
+func (s *session) find(j *jar) (f found) {
+	a := s.auth
+	if a.names.session == "" {
+		n := max(j.access.n, j.refresh.n)
+		s.tidy = n > 1
+		for i := range n {
+			f.add(cookies{j.access.at(i), j.refresh.at(i), j.key.at(i)}, nil)
+		}
+		return f
+	}
+	s.tidy = j.session.n > 1
+	for _, c := range j.more {
+		s.chunks = max(s.chunks, c.index+1)
+	}
+	for _, value := range j.session.all[:j.session.n] {
+		if a.Sessions == nil {
+			if of, ok := a.unsealed(value, j.more); ok {
+				f.add(of, nil)
+			}
+			continue
+		}
+		switch e, err := a.Sessions.load(s.request.Context(), value); {
+		case err != nil:
+			s.unread = err
+		case e != nil:
+			f.add(e.of, e)
+		}
+	}
+	return f
 }
 
 // better prefers an access token that lives, then one that was good, and then
@@ -174,6 +227,9 @@ func nobody() *tokencache.Cache { return tokencache.New(nil, tokencache.Token{})
 // catchUp adopts what others have made of the session meanwhile. It is an error
 // that the session has ended.
 func (s *session) catchUp(ctx context.Context) error {
+	if s.unread != nil && s.shown.IsZero() {
+		return s.unread
+	}
 	before := s.cache.Token()
 	if err := s.cache.CatchUp(ctx); err != nil {
 		return err
@@ -192,7 +248,7 @@ func (s *session) renew(ctx context.Context, spent tokencache.Token) error {
 		if !errors.Is(err, tokencache.ErrLoginRequired) || len(s.others) == 0 {
 			return err
 		}
-		s.shown, s.others = s.others[0], s.others[1:]
+		s.shown, s.entry, s.others = s.others[0].Token, s.others[0].entry, s.others[1:]
 		s.cache, spent = tokencache.New(s.auth.Coordinator, s.shown), s.shown
 	}
 }

@@ -24,9 +24,10 @@ var (
 // showed ends, so that no refresh of it that is still in flight comes after.
 //
 // It returns [ErrCookieTooLarge] if no browser would keep the tokens, and an
-// error if the header has been sent, or if there is a key and no Cookies.Secrets
-// to seal it, or no key although there are; then nothing has been done. That the
-// old session could not be ended is logged and no error: the new one is good.
+// error if the header has been sent, if [Sessions] cannot keep them, or if there
+// is a key and no Cookies.Secrets to seal it, or no key although there are; then
+// nothing has been done. That the old session could not be ended is logged and no
+// error: the new one is good.
 func (a *Authenticator) SignIn(w http.ResponseWriter, r *http.Request, t tokencache.Token) error {
 	a.must()
 	if t.Access() == "" {
@@ -35,24 +36,62 @@ func (a *Authenticator) SignIn(w http.ResponseWriter, r *http.Request, t tokenca
 	if err := a.bindable(t); err != nil {
 		return err
 	}
-	lines, err := a.lines(t)
-	if err != nil {
-		return err
-	}
 	s := a.sessionFor(w, r)
 	if s.settled() {
 		return errSettled
 	}
-	for _, old := range s.all() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), hearing)
-		err := a.Coordinator.Replace(ctx, old, t)
-		cancel()
-		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			a.warn(r, "the session before a sign-in was not ended everywhere", err)
-		}
+	lines, err := s.first(t)
+	if err != nil {
+		return err
+	}
+	if err := s.replace(t); err != nil {
+		a.warn(r, "the session before a sign-in was not ended everywhere", err)
 	}
 	s.instead(lines)
 	return nil
+}
+
+// first returns what hands the tokens of a new session to the browser.
+func (s *session) first(t tokencache.Token) ([]string, error) {
+	a := s.auth
+	if a.Sessions == nil {
+		lines, err := a.lines(t)
+		return s.without(lines), err
+	}
+	e, err := a.Sessions.create(s.request.Context(), t)
+	if err != nil {
+		return nil, err
+	}
+	return []string{a.Cookies.cookie(a.names.session, e.name, "/", int(a.Sessions.absolute()/time.Second)).String()}, nil
+}
+
+// replace ends what the browser showed in favour of t.
+func (s *session) replace(t tokencache.Token) (err error) {
+	err = s.unread
+	for _, old := range s.all() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.request.Context()), hearing)
+		if failed := s.auth.Coordinator.Replace(ctx, old.Token, t); failed != nil && !errors.Is(failed, context.DeadlineExceeded) {
+			err = failed
+		}
+		cancel()
+	}
+	if failed := s.drop(); failed != nil {
+		err = failed
+	}
+	return err
+}
+
+// drop takes what the browser showed out of Sessions.
+func (s *session) drop() (err error) {
+	for _, c := range s.all() {
+		if c.entry == nil {
+			continue
+		}
+		if failed := s.auth.Sessions.drop(context.WithoutCancel(s.request.Context()), c.entry); failed != nil {
+			err = failed
+		}
+	}
+	return err
 }
 
 // SignOut ends the session that the request shows: it is marked as over, so that
@@ -74,14 +113,18 @@ func (a *Authenticator) SignOut(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *session) signOut(r *http.Request) (err error) {
+	err = s.unread
 	for _, t := range s.all() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), hearing)
-		if failed := s.auth.Coordinator.Revoke(ctx, t); failed != nil && !errors.Is(failed, context.DeadlineExceeded) {
+		if failed := s.auth.Coordinator.Revoke(ctx, t.Token); failed != nil && !errors.Is(failed, context.DeadlineExceeded) {
 			err = failed
 		}
 		cancel()
 	}
-	s.instead(s.auth.deletions())
+	if failed := s.drop(); failed != nil {
+		err = failed
+	}
+	s.instead(s.without(s.auth.deletions()))
 	if len(s.rounds()) > 0 {
 		s.keep(nil, 0)
 	}
@@ -99,14 +142,22 @@ func (a *Authenticator) sessionFor(w http.ResponseWriter, r *http.Request) *sess
 }
 
 // all returns every Token that the browser showed.
-func (s *session) all() []tokencache.Token {
-	var all []tokencache.Token
-	for _, t := range append(s.others, s.shown) {
-		if !t.IsZero() {
-			all = append(all, t)
+func (s *session) all() []candidate {
+	var all []candidate
+	for _, c := range append(s.others, candidate{s.shown, s.entry}) {
+		if !c.IsZero() || c.entry != nil {
+			all = append(all, c)
 		}
 	}
 	return all
+}
+
+// without adds to the lines what deletes the chunks that they do not set.
+func (s *session) without(lines []string) []string {
+	for i := max(1, len(lines)); i < s.chunks; i++ {
+		lines = append(lines, s.auth.Cookies.cookie(s.auth.chunkName(i), "", "/", -1).String())
+	}
+	return lines
 }
 
 // instead has the response set these cookies and no others. Without a Handler

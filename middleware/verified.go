@@ -11,6 +11,7 @@ import (
 
 	"github.com/rebearer/rebearer/internal/claims"
 	"github.com/rebearer/rebearer/internal/jws"
+	"github.com/rebearer/rebearer/internal/privatekey"
 	"github.com/rebearer/rebearer/tokencache"
 )
 
@@ -23,7 +24,8 @@ type verdict struct {
 	err error
 }
 
-// cookies are the values of ours.
+// cookies are what ours hold. The key is as it is sealed where it has a cookie of
+// its own, and as it is otherwise.
 type cookies struct{ access, refresh, key string }
 
 // live reports whether the token has not ended by our own clock.
@@ -94,8 +96,13 @@ func (a *Authenticator) token(v verdict, of cookies) tokencache.Token {
 		access = ""
 	}
 	f := tokencache.TokenFields{Access: access, Refresh: of.refresh, Issued: v.issued, Expiry: v.expiry}
-	if a.ring != nil {
-		f.Type, f.Key = "DPoP", a.ring.open(of.key)
+	switch {
+	case a.names.session != "":
+		if of.key != "" {
+			f.Type, f.Key = "DPoP", privatekey.Parse([]byte(of.key))
+		}
+	case a.ring != nil:
+		f.Type, f.Key = "DPoP", a.ring.openKey(of.key)
 	}
 	return tokencache.NewToken(f)
 }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/rebearer/rebearer/tokencache"
 )
 
 // The session is an http.ResponseWriter that sets the cookies at the last
@@ -125,7 +127,13 @@ func (s *session) finish() {
 	if !s.sent {
 		s.dress()
 	}
-	if t, changed := s.cache.Changed(); changed && s.set == nil && !t.Same(s.handed) && s.auth.Log != nil {
+	t, changed := s.cache.Changed()
+	if !changed || s.set != nil || t.Same(s.handed) {
+		return
+	}
+	if s.auth.Sessions != nil {
+		s.lines()
+	} else {
 		s.auth.log(s.request, slog.LevelDebug, "new tokens are parked for the next request")
 	}
 }
@@ -166,8 +174,9 @@ func (s *session) lines() []string {
 	if !changed && !s.tidy || t.IsZero() {
 		return nil
 	}
-	lines, err := s.auth.lines(t)
-	s.handed = t
+	before := s.handed
+	lines, err := s.hand(t)
+	_ = before
 	if err != nil {
 		s.auth.warn(s.request, "new tokens cannot be handed over", err)
 		return nil
@@ -176,6 +185,23 @@ func (s *session) lines() []string {
 		lines = append(s.auth.strays(s.request), lines...)
 	}
 	return lines
+}
+
+// hand returns what hands the token to the browser. With [Sessions] nothing does:
+// it is kept there.
+func (s *session) hand(t tokencache.Token) (lines []string, err error) {
+	if s.auth.Sessions == nil {
+		s.handed = t
+		lines, err = s.auth.lines(t)
+		return s.without(lines), err
+	}
+	if s.entry == nil || t.Same(s.handed) {
+		return nil, nil
+	}
+	if err = s.auth.Sessions.save(context.WithoutCancel(s.request.Context()), s.entry, t); err == nil {
+		s.handed = t
+	}
+	return nil, err
 }
 
 // settled reports whether the header is on its way.

@@ -11,7 +11,7 @@ var middlewareMutations = []mutation{
 	{behaviours: "B52", file: "middleware/writer.go", old: "status >= 200 || status == http.StatusSwitchingProtocols", new: "true"},
 	{behaviours: "B52", file: "middleware/handler.go", old: "defer s.finish()", new: "_ = s.finish"},
 	{behaviours: "B53 B55", file: "middleware/writer.go", old: "if s.cache.CatchUp(s.request.Context()) != nil {", new: "if false {"},
-	{behaviours: "T-K3", file: "middleware/verified.go", old: "f.Type, f.Key = \"DPoP\", a.ring.open(of.key)", new: "f.Type = \"DPoP\""},
+	{behaviours: "T-K3", file: "middleware/verified.go", old: "f.Type, f.Key = \"DPoP\", a.ring.openKey(of.key)", new: "f.Type = \"DPoP\""},
 	{behaviours: "T-K3", file: "middleware/key.go", old: "for _, aead := range r {", new: "for _, aead := range r[:1] {"},
 	{behaviours: "T-B7", file: "middleware/key.go", old: "case bound && a.ring == nil:", new: "case false:"},
 	{behaviours: "B82", file: "middleware/cookies.go", old: " || a.ring != nil && name == a.names.key", new: ""},
@@ -61,9 +61,9 @@ var middlewareMutations = []mutation{
 	// what ends a session, and for whom
 	{behaviours: "B56", file: "middleware/answer.go", old: "if !s.kind.navigation || s.kind.passive || reasonOf(err) == reason.Replaced {", new: "if reasonOf(err) == reason.Replaced {"},
 	{behaviours: "B30", file: "middleware/answer.go", old: "|| reasonOf(err) == reason.Replaced {", new: "{"},
-	{behaviours: "B30 T-D7", file: "middleware/signin.go", old: "err := a.Coordinator.Replace(ctx, old, t)", new: "err := ctx.Err()\n\t\t_ = old"},
-	{behaviours: "B31 T-D6", file: "middleware/signin.go", old: "failed := s.auth.Coordinator.Revoke(ctx, t); failed != nil", new: "failed := ctx.Err(); t.IsZero() && failed != nil"},
-	{behaviours: "B58", file: "middleware/signin.go", old: "\tif s.settled() {\n\t\treturn errSettled\n\t}\n\tfor", new: "\tfor"},
+	{behaviours: "B30 T-D7", file: "middleware/signin.go", old: "failed := s.auth.Coordinator.Replace(ctx, old.Token, t); failed != nil", new: "failed := ctx.Err(); old.IsZero() && failed != nil"},
+	{behaviours: "B31 T-D6", file: "middleware/signin.go", old: "failed := s.auth.Coordinator.Revoke(ctx, t.Token); failed != nil", new: "failed := ctx.Err(); t.IsZero() && failed != nil"},
+	{behaviours: "B58", file: "middleware/signin.go", old: "\tif s.settled() {\n\t\treturn errSettled\n\t}\n\tlines", new: "\tlines"},
 
 	// in the browser
 	{behaviours: "B70 B73", file: "middleware/refresh.go", old: "case replaced(r, s.shown) && s.verdict.live(time.Now()):", new: "case false && s.verdict.live(time.Now()):"},
@@ -88,7 +88,7 @@ var middlewareMutations = []mutation{
 	{behaviours: "B13", file: "middleware/stepup.go", old: "size > maxDemand {", new: "size < 0 {"},
 	{behaviours: "B13", file: "middleware/stepup.go", old: "err == nil && u.Host == r.Host {", new: "err == nil {"},
 	{behaviours: "B13", file: "middleware/writer.go", old: "\tif s.beside != nil {\n", new: "\tif false {\n"},
-	{behaviours: "B13 B82", file: "middleware/cookies.go", old: "|| name == a.names.rounds ||", new: "||"},
+	{behaviours: "B13 B82", file: "middleware/cookies.go", old: "case name == a.names.rounds:", new: "case false:"},
 	{behaviours: "B13 B31", file: "middleware/signin.go", old: "if len(s.rounds()) > 0 {", new: never},
 
 	// verifying
@@ -96,7 +96,7 @@ var middlewareMutations = []mutation{
 	{behaviours: "T-E2", file: "middleware/verifier.go", old: "if len(key) < minSecret {", new: never},
 	{behaviours: "T-E3 T-E4", file: "internal/jws/jws.go", pkg: "middleware", old: "claims.Parse(token).Expiry.IsZero() || !unique(token)", new: "claims.Parse(token).Expiry.IsZero() && false || !unique(token)"},
 	{behaviours: "T-E5", file: "internal/jws/jws.go", pkg: "middleware", old: "|| !unique(token) {", new: "{"},
-	{behaviours: "T-E6", file: "middleware/verifier.go", old: "if claims.Parse(token).IssuedAt.After(time.Now().Add(v.leeway())) {", new: "if claims.Parse(token).IssuedAt.After(time.Now().Add(1000 * v.leeway())) {"},
+	{behaviours: "T-E6", file: "internal/jws/jws.go", old: ", jwt.WithIssuedAt(),", new: ",", pkg: "middleware"},
 	{behaviours: "T-E7", file: "middleware/verifier.go", old: `case "refresh", "refresh_token", "offline", "id", "id_token":`, new: `case "nothing":`},
 	{behaviours: "T-E7", file: "internal/jws/jws.go", pkg: "middleware", old: "critical || !typed(t.Header) {", new: "critical {"},
 	{behaviours: "T-E8", file: "internal/jws/jws.go", pkg: "middleware", old: "if r.Audience != \"\" {", new: never},
@@ -139,4 +139,12 @@ var middlewareMutations = []mutation{
 	{behaviours: "B82", file: "middleware/writer.go", old: "\t\ts.auth.disown(s.w.Header())", new: "\t\t_ = s.auth.disown"},
 	{behaviours: "B82", file: "middleware/cookies.go", old: "name = strings.TrimSpace(name); name == \"\" {", new: "name = strings.TrimSpace(name); false {"},
 	{behaviours: "B69", file: "internal/jwks/jwks.go", old: "\t\tif err != nil {\n\t\t\tcontinue", new: "\t\tif err != nil {\n\t\t\treturn nil, err"},
+
+	// where tokens are between requests
+	{behaviours: "T-F6", file: "middleware/signin.go", old: "for i := max(1, len(lines)); i < s.chunks; i++ {", new: "for i := 99; i < s.chunks; i++ {"},
+	{behaviours: "T-F6", file: "middleware/sealed.go", old: "if n > maxChunks {", new: never},
+	{behaviours: "B32", file: "middleware/session.go", old: "if s.unread != nil && s.shown.IsZero() {", new: never},
+	{behaviours: "B31 T-D6", file: "middleware/signin.go", old: "\tif failed := s.drop(); failed != nil {\n\t\terr = failed\n\t}\n\ts.instead(", new: "\ts.instead("},
+	{behaviours: "B55", file: "middleware/sessions.go", old: "err != nil || e.of != read {", new: "err != nil {"},
+	{behaviours: "B53", file: "middleware/writer.go", old: "\tif s.auth.Sessions != nil {\n\t\ts.lines()\n", new: "\tif s.auth.Sessions != nil {\n"},
 }
