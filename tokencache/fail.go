@@ -22,6 +22,8 @@ func (l *leader) fail(ctx context.Context, e *Error, began time.Time) (Token, bo
 			e = err // without the Store there is no proof
 		} else if found {
 			return Token{}, true, nil
+		} else if end := l.buried(ctx); end != nil {
+			e = end
 		} else if l.risky() {
 			e.Reason = reason.Ambiguous
 		}
@@ -47,6 +49,19 @@ func (l *leader) fail(ctx context.Context, e *Error, began time.Time) (Token, bo
 		return Token{}, false, now.Failure.err(0)
 	}
 	return Token{}, true, nil
+}
+
+// buried returns how the session was ended, if one of the entries that led here
+// tells. Where a successor was not stored, nobody else comes from them to ours.
+func (l *leader) buried(ctx context.Context) *Error {
+	for _, refresh := range l.path {
+		k := derive(l.Realm, refresh)
+		e, err := l.load(ctx, k.id)
+		if r, bad := k.open(e); err == nil && bad == nil && r.state == over {
+			return r.Failure.err(0)
+		}
+	}
+	return nil
 }
 
 // verdict is what others are to know of a failure.

@@ -67,8 +67,11 @@ type leader struct {
 	renewed time.Time // when that write began
 }
 
-// risky reports whether the token may have been presented before.
-func (l *leader) risky() bool { return l.stolen || l.from.Unanswered }
+// risky reports whether the token may have been presented before. Who is alone
+// cannot know.
+func (l *leader) risky() bool {
+	return l.stolen || l.from.Unanswered || l.Store != nil && !l.shared
+}
 
 func (l *leader) holding() record {
 	return record{state: held, nonce: l.nonce, payload: payload{
@@ -237,10 +240,14 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 			return mine, nil
 		}
 		var unread error
+		looked := time.Now()
 		if failed != nil { // the outcome is unknown
 			now, unread = l.load(ctx, l.id)
 		}
 		late := failed == nil || time.Now().After(until)
+		if unread != nil && time.Since(looked) > l.lease()+l.retry() {
+			late = false // it was not the Store that stood still
+		}
 		if unread == nil {
 			r, bad := l.open(now)
 			ours := r.state == mine.state && r.nonce == l.nonce

@@ -1,0 +1,91 @@
+package tokencache_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
+)
+
+// What the simulation has found of who cannot know all (internal/sim).
+
+// B33: whoever refreshes without the Store cannot know who else has.
+func TestARefusalOfWhoIsAloneIsNoProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{}
+		server.end("alice")
+		a, _, wire := replicas(server)
+		a.AloneWhenStoreFails = true
+		wire.on(down)
+		_, err := a.Refresh(t.Context(), alice)
+		because(t, reason.Ambiguous, err)
+	})
+}
+
+// B37: the session was ended at a link whose successor was never stored. Whoever
+// comes from there is told why, not that its token was refused.
+func TestARefusalIsExplainedByTheWayThatLedToIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{}
+		a, b, wire := replicas(server)
+		wire.on(during("swap done", func(context.Context, string, moment) error { return errCut }))
+		first, err := a.Refresh(t.Context(), alice)
+		is(t, "alice-access-1", first, err)
+		if err := b.Revoke(t.Context(), alice); err != nil {
+			t.Fatal(err)
+		}
+		server.end("alice")
+		reads := 0
+		wire.on(func(_ context.Context, op string, when moment) error {
+			if op != "load" || when == behind {
+				return nil
+			}
+			if reads++; reads == 1 { // or it would hear of it at once
+				return errCut
+			}
+			return nil
+		})
+		_, err = a.Refresh(t.Context(), tokencache.NewToken(tokencache.TokenFields{Access: first.Access(), Refresh: alice.Refresh()}))
+		because(t, reason.LoggedOut, err)
+	})
+}
+
+// B31, T-D6: the process stands still while it looks whether the session has ended
+// meanwhile.
+func TestWhoStoodStillWhileItLookedLooksAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{}
+		a, b, wire := replicas(server)
+		loads := nth(1, func(ctx context.Context, _ string, when moment) error {
+			if when == before {
+				time.Sleep(time.Minute)
+				return ctx.Err()
+			}
+			return nil
+		})
+		wire.on(func(ctx context.Context, op string, when moment) error {
+			switch op {
+			case "swap done":
+				if when == before {
+					wire.on(during("load", loads))
+					return errCut
+				}
+			}
+			return nil
+		})
+		told := make(chan error)
+		go func() {
+			_, err := a.Refresh(t.Context(), alice)
+			told <- err
+		}()
+		time.Sleep(time.Second)
+		if err := b.Revoke(t.Context(), alice); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(50*time.Second, func() { wire.on(nil) })
+		because(t, reason.LoggedOut, <-told)
+	})
+}
