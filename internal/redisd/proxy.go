@@ -24,7 +24,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	cond   *sync.Cond
 	counts map[string]int
-	conns  map[net.Conn]bool
+	conns  map[net.Conn]bool // false for one that is stranded
 	down   bool
 	frozen bool
 	deaf   bool
@@ -90,6 +90,22 @@ func (p *Proxy) Freeze() { p.set(func() { p.frozen = true }) }
 // Thaw passes on what was kept.
 func (p *Proxy) Thaw() { p.set(func() { p.frozen = false }) }
 
+// Strand passes nothing on any more on the connections that there are, and tells
+// nobody: their other end might have vanished. New ones are not concerned.
+func (p *Proxy) Strand() {
+	p.set(func() {
+		for c := range p.conns {
+			p.conns[c] = false
+		}
+	})
+}
+
+func (p *Proxy) stranded(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.conns[c]
+}
+
 // Deafen loses, from now on, what the server sends to those who have subscribed.
 func (p *Proxy) Deafen() { p.set(func() { p.deaf = true }) }
 
@@ -143,7 +159,7 @@ func (p *Proxy) wait() {
 }
 
 // requests passes on one request after the other.
-func (p *Proxy) requests(from io.Reader, to io.Writer, subscribed *bool) {
+func (p *Proxy) requests(from net.Conn, to io.Writer, subscribed *bool) {
 	r := bufio.NewReader(from)
 	for {
 		args, raw, err := request(r)
@@ -151,6 +167,9 @@ func (p *Proxy) requests(from io.Reader, to io.Writer, subscribed *bool) {
 			return
 		}
 		p.wait()
+		if p.stranded(from) {
+			continue
+		}
 		name := strings.ToUpper(args[0])
 		p.set(func() {
 			p.counts[name]++
@@ -195,14 +214,14 @@ func request(r *bufio.Reader) (args []string, raw []byte, err error) {
 }
 
 // answers passes on what comes.
-func (p *Proxy) answers(from io.Reader, to io.Writer, subscribed *bool) {
+func (p *Proxy) answers(from net.Conn, to io.Writer, subscribed *bool) {
 	b := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(b)
 		if n > 0 {
 			p.wait()
 			lost := false
-			p.set(func() { lost = p.mute || p.deaf && *subscribed })
+			p.set(func() { lost = p.mute || p.deaf && *subscribed || !p.conns[from] })
 			if !lost {
 				if _, err := to.Write(b[:n]); err != nil {
 					return

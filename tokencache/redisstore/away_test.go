@@ -4,6 +4,8 @@ package redisstore_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/rebearer/rebearer/internal/redisd"
 	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/redisstore"
 )
 
 // trouble is what may happen to a Redis.
@@ -260,4 +263,37 @@ func TestAloneWithoutRedis(t *testing.T) {
 	}
 	server.Restart()
 	livesOn(t, c, as, at)
+}
+
+// B48: the other end has vanished without a word, and all connections of the pool
+// with it. One command finds that out for all of them.
+func TestAPoolOfDeadConnections(t *testing.T) {
+	t.Parallel()
+	proxy := redisd.StartProxy(t, redisd.Start(t).Addr())
+	store, err := redisstore.Open("redis://" + proxy.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	var warm sync.WaitGroup
+	for i := range 50 {
+		warm.Go(func() {
+			if _, err := store.Load(t.Context(), fmt.Sprint("key ", i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	warm.Wait()
+	proxy.Strand()
+	failed := 0
+	for i := range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond) // half a lease
+		if _, err := store.Load(ctx, fmt.Sprint("key ", i)); err != nil {
+			failed++
+		}
+		cancel()
+	}
+	if failed > 1 {
+		t.Errorf("%d of 20 commands failed, one after the other", failed)
+	}
 }

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -14,7 +15,9 @@ var errURL = errors.New("redisstore: not a URL of the form redis://user:password
 // after commas, as in redis://one:6379,two:6379, make it a Cluster. It does not
 // connect. The error tells nothing of the URL, which may hold a password. The
 // Client does not dial again and again: a Redis that is away is noticed at once.
-// What else it may be told, such as max_retries, stands after a question mark;
+// Nor does it wait for the connections of a Redis that has fallen silent one by
+// one: a command that is not answered within a second (read_timeout) ends all
+// that are as silent. What else it may be told, such as max_retries, stands after a question mark;
 // see [redis.ParseURL].
 func Open(url string) (*Store, error) {
 	first, others, several := strings.Cut(url, ",")
@@ -29,6 +32,9 @@ func Open(url string) (*Store, error) {
 		if o.MaxRetries == 0 {
 			o.MaxRetries = 1
 		}
+		o.ReadTimeout = or(o.ReadTimeout, unanswered)
+		all := new(conns)
+		o.Dialer = all.dial(redis.NewDialer(o))
 		return owning(redis.NewClient(o)), nil
 	}
 	o, err := redis.ParseClusterURL(first)
@@ -42,7 +48,23 @@ func Open(url string) (*Store, error) {
 		}
 		o.Addrs = append(o.Addrs, host)
 	}
+	o.ReadTimeout = or(o.ReadTimeout, unanswered)
+	all := new(conns)
+	o.NewClient = func(node *redis.Options) *redis.Client {
+		node.Dialer = all.dial(redis.NewDialer(node))
+		return redis.NewClient(node)
+	}
 	return owning(redis.NewClusterClient(o)), nil
+}
+
+// unanswered is how long a command may take: a third of the usual lease.
+const unanswered = time.Second
+
+func or(v, otherwise time.Duration) time.Duration {
+	if v == 0 {
+		return otherwise
+	}
+	return v
 }
 
 func owning(client redis.UniversalClient) *Store {
