@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,11 @@ func (w *world) committed(q *request) {
 			w.fail("%s sets cookies, and may be cached: %q", q.name, q.cache)
 		}
 	}
-	if q.status == http.StatusInternalServerError {
+	switch g := carried.generation(); {
+	case q.status != http.StatusInternalServerError:
+	case g != nil && !w.now().Before(g.expiry.Add(-w.skew)): // it took longer than it lives
+		w.known("an access token that has ended on its way is called a misconfiguration")
+	default:
 		w.fail("%s, which showed %s, is answered with 500", q.name, q.shown.text())
 	}
 	toLogin := q.status == http.StatusSeeOther && strings.HasPrefix(q.location, "/login") && q.path != "/auth/logout"
@@ -45,11 +50,35 @@ func (w *world) committed(q *request) {
 	f := q.family()
 	switch again := q.signsOut() && q.path != "/auth/logout" && f != nil && f.replaced && !w.emptied; {
 	case !again || w.now().After(f.left.Add(timeout)):
-	case w.now().Before(q.to.ailed.Add(timeout)):
-		w.known("a replica that was cut off clears the cookies of a later sign-in")
+	case f.keptBy(q.to), q.to.isAlone(), f.forked():
+		w.counts["limit: who alone has a successor clears the cookies of a later sign-in"]++
 	default:
 		w.fail("%s, which showed %s, clears the cookies of the session that has replaced it", q.name, q.shown.text())
 	}
+}
+
+// keptBy reports whether the replica has got a successor that the Store has never
+// had: who ends the session elsewhere does not reach that link, and it is refused.
+func (f *family) keptBy(r *replica) bool {
+	for _, g := range f.generations {
+		for _, p := range g.presentations {
+			if p.by == r && p.got != nil && !p.got.stored {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// forked reports whether somebody has presented a refresh token of it without the
+// Store, so that it may have two chains of successors.
+func (f *family) forked() bool {
+	for _, g := range f.generations {
+		if slices.ContainsFunc(g.presentations, func(p *presentation) bool { return p.excuse == "alone" }) {
+			return true
+		}
+	}
+	return false
 }
 
 // pair reports whether an access token goes with a refresh token. Where there are
@@ -72,6 +101,9 @@ func (q *request) family() *family {
 func (w *world) newest(q *request, g *generation) {
 	r, f, now := q.to, g.family, w.now()
 	if w.server.mode == lasting || q.granted != nil || q.lost || now.Before(r.ailed.Add(lease)) || w.emptied {
+		return
+	}
+	if w.expired(g.done) {
 		return
 	}
 	if !g.done.IsZero() && g.done.Add(2*time.Second).Before(q.began) {
@@ -112,6 +144,13 @@ func (w *world) leaving(q *request) {
 // forfeited reports whether a session is lost although its server does not say so:
 // what it was exchanged for last has never reached us, or is lost.
 func (w *world) forfeited(f *family) bool {
+	for _, g := range f.generations {
+		for _, p := range g.presentations {
+			if p.excuse == "alone" && p.got == nil { // who is alone does not know better
+				return true
+			}
+		}
+	}
 	if w.server.mode != plain {
 		return false
 	}
@@ -206,16 +245,16 @@ func (w *world) works(q *request) {
 	}
 	f := q.shown.family
 	switch {
-	case q.status == http.StatusUnauthorized && w.server.mode == lasting:
-		w.known("an older access token of a server that does not rotate")
 	case f.ended != "" || f.signedOut || w.forfeited(f):
 		if q.status == http.StatusSeeOther || q.status == http.StatusOK || w.scoped && q.status == http.StatusUnauthorized {
 			w.counts["session over: "+w.cause(f)]++
 			return
 		}
 		w.fail("%s shows %s, which has ended, and is answered with %d", q.name, q.shown.text(), q.status)
+	case q.status == http.StatusUnauthorized && w.server.mode == lasting && f.forked():
+		w.counts["limit: what was got without the Store is older, and is tried first"]++
 	case q.status != http.StatusOK || q.body != "["+f.user+"]":
-		w.fail("%s of %s does not work: %d %s", q.name, q.shown.text(), q.status, q.body)
+		w.fail("%s of %s does not work: %d %.40q", q.name, q.shown.text(), q.status, q.body)
 	default:
 		w.counts["session lives"]++
 	}
@@ -278,9 +317,12 @@ func (w *world) proved(g *generation) {
 		return
 	}
 	w.outdated(g)
+	alone := slices.ContainsFunc(g.presentations, func(p *presentation) bool { return p.excuse == "alone" })
 	for _, p := range g.presentations {
 		switch {
-		case p.got == nil || p.excuse == "Grace is over":
+		case p.got == nil || p.old:
+		case alone:
+			w.known("a refusal without the Store is called refused, and not ambiguous")
 		default:
 			w.fail("%s is called refused, though it was exchanged for %s", g.refresh, p.got.text())
 		}

@@ -60,7 +60,7 @@ func (b *browser) set(line string) {
 	}
 	switch c.Name {
 	case accessCookie:
-		b.access = c.Value
+		b.access = b.w.from(c.Value)
 	case refreshCookie, scopedCookie:
 		b.refresh = c.Value
 	}
@@ -81,9 +81,10 @@ type request struct {
 	leave   context.CancelFunc
 	arrived bool // the header
 	over    bool
-	passive bool // a prefetch
-	long    bool // its handler takes its time
-	last    bool // nothing follows from its answer
+	passive bool      // a prefetch
+	long    bool      // its handler takes its time
+	last    bool      // nothing follows from its answer
+	used    []*ticket // it has signed calls with what they led to
 	retries int
 
 	status   int
@@ -114,7 +115,7 @@ func (b *browser) ask(to *replica, path string, how func(*request, http.Header))
 	}
 	req := httptest.NewRequest(method, "https://bff.test"+path, nil)
 	if b.access != "" {
-		req.AddCookie(&http.Cookie{Name: accessCookie, Value: b.access})
+		req.AddCookie(&http.Cookie{Name: accessCookie, Value: w.toward(to, b.access)})
 	}
 	if b.refresh != "" && shows {
 		req.AddCookie(&http.Cookie{Name: w.refreshCookie(), Value: b.refresh})
@@ -123,6 +124,9 @@ func (b *browser) ask(to *replica, path string, how func(*request, http.Header))
 	req.Header.Set("Sec-Fetch-Site", "same-origin")
 	if how != nil {
 		how(q, req.Header)
+	}
+	if named := req.Header.Get("Rebearer-Spent"); named != "" && w.clocks {
+		req.Header.Set("Rebearer-Spent", w.spentToward(to, named))
 	}
 	if q.page {
 		req.Header.Set("Sec-Fetch-Dest", "document")
@@ -159,7 +163,7 @@ func (q *request) serve(req *http.Request) {
 	var ctx context.Context
 	ctx, q.leave = context.WithCancel(context.Background())
 	if q.granted != nil {
-		ctx = context.WithValue(ctx, grantKey{}, q.granted)
+		ctx = context.WithValue(ctx, grantKey{}, q.granted.token(q.to))
 	}
 	q.w.live = append(q.w.live, q)
 	rw := &writer{q: q, header: http.Header{}}
@@ -210,8 +214,12 @@ func (rw *writer) WriteHeader(status int) {
 		if now := q.tab.generation(); len(q.lines) > 0 && q.granted == nil && q.shown != nil && now != nil && now.family != q.shown.family {
 			q.w.counts["limit: a late response comes after a sign-in"]++
 		}
+		had := q.tab.generation()
 		for _, line := range q.lines {
 			q.tab.set(line)
+		}
+		if has := q.tab.generation(); had != nil && has != nil && had.family == has.family && has.issued.Before(had.issued) {
+			q.w.counts["Set-Cookie: an older pair comes after a newer one"]++
 		}
 		return answer{value: fmt.Sprintf("%d, the jar has %s", status, q.tab.generation().text())}
 	}})

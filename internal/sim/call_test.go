@@ -1,11 +1,12 @@
 package sim_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/rebearer/rebearer/tokencache"
@@ -35,12 +36,15 @@ type call struct {
 	replica *replica
 	to      string      // the state that a swap writes
 	about   *generation // whose refresh token it is about, if that is known
+	access  string      // what it is signed with
+	again   bool        // its request has signed others with that, too
 	effect  func() answer
 	ready   func() bool // nil: at once
 
 	presentation *presentation // what became of it
 	request      *request      // whose response it is
 	n            int           // how many came before it
+	by           int           // whose it is
 	at           time.Time     // when it was sent
 	due          time.Time     // it is not later than this, unless something is wrong
 	applied      bool
@@ -103,6 +107,7 @@ func (w *world) stand(r *replica) {
 
 // post hands the scheduler a message that nobody waits for.
 func (w *world) post(c *call) bool {
+	c.by = goroutine()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over {
@@ -110,6 +115,19 @@ func (w *world) post(c *call) bool {
 	}
 	w.arrived = append(w.arrived, c)
 	return true
+}
+
+// goroutine returns the number of the one that runs, which tells what was begun before
+// what. Of timers that end at one moment, a bubble does not say which comes first.
+func goroutine() (n int) {
+	var buf [32]byte
+	for _, c := range buf[len("goroutine "):runtime.Stack(buf[:], false)] {
+		if c < '0' || c > '9' {
+			break
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
 }
 
 // collect takes in what has arrived since the last step, in an order that does
@@ -126,7 +144,7 @@ func (w *world) collect() {
 		}
 	}
 	slices.SortStableFunc(arrived, func(a, b *call) int {
-		return strings.Compare(a.replica.name+" "+string(a.kind)+" "+a.name, b.replica.name+" "+string(b.kind)+" "+b.name)
+		return cmp.Or(cmp.Compare(a.replica.name, b.replica.name), cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name), cmp.Compare(a.by, b.by))
 	})
 	for _, c := range arrived {
 		w.arrivals++
@@ -162,7 +180,10 @@ func (w *world) patience(c *call) time.Duration {
 }
 
 // free reports whether nothing but time keeps the call.
-func (w *world) free(c *call) bool {
+func (w *world) free(c *call) bool { return w.open(c) && (c.ready == nil || c.ready()) }
+
+// open reports whether the way of the call is open.
+func (w *world) open(c *call) bool {
 	switch r := c.replica; {
 	case c.kind == response:
 	case r.dead, w.now().Before(r.stalled):
@@ -170,7 +191,7 @@ func (w *world) free(c *call) bool {
 	case c.kind.ofStore() && w.cut(r):
 		return false
 	}
-	return c.ready == nil || c.ready()
+	return true
 }
 
 // deliver lets the message arrive, and its answer, unless that is to take a

@@ -17,7 +17,12 @@ func (w *world) mishap() bool {
 	}
 	w.budget--
 	w.faults++
-	f := pick(w, w.noAnswer, w.noAnswer, w.breaks, w.breaks, w.dies, w.dies, w.stalls, w.stalls, w.parts, w.parts, w.pauses, w.drags, w.empties, w.deafens)
+	f := pick(w, w.noAnswer, w.noAnswer, w.breaks, w.breaks, w.dies, w.dies, w.stalls, w.stalls, w.parts, w.parts, w.pauses, w.drags, w.fills, w.empties, w.deafens)
+	if w.rivals() {
+		f = w.noAnswer
+	} else if w.siege {
+		f = pick(w, w.noAnswer, w.noAnswer, w.breaks, w.breaks, w.stalls, w.stalls, w.stalls, w.parts, w.fills, w.dies)
+	}
 	if w.skip[w.faults] {
 		return false
 	}
@@ -37,6 +42,10 @@ func (w *world) danger() int {
 	most := 0
 	for _, c := range w.pending {
 		switch {
+		case c.kind == refresh && w.rivals():
+			most = max(most, 50)
+		case c.kind == refresh && w.siege:
+			most = max(most, 20)
 		case c.kind == refresh || c.kind == revoke:
 			most = max(most, 8)
 		case c.kind == swap:
@@ -46,6 +55,21 @@ func (w *world) danger() int {
 		}
 	}
 	return most
+}
+
+// rivals reports whether one process stands still before it presents a refresh token
+// while another one, which has taken it for dead, presents the same, in a siege.
+func (w *world) rivals() bool {
+	if !w.siege {
+		return false
+	}
+	still := map[*ticket]bool{}
+	for _, c := range w.pending {
+		if c.kind == refresh && !c.applied && w.now().Before(c.replica.stalled) {
+			still[c.about.ticket] = true
+		}
+	}
+	return slices.ContainsFunc(w.pending, func(c *call) bool { return c.kind == refresh && still[c.about.ticket] && w.free(c) })
 }
 
 // leaves has a caller leave, or a response get lost. Neither is a fault: nothing
@@ -66,11 +90,11 @@ func (w *world) leaves() {
 	}
 }
 
-// one returns a pending call of these kinds that is free to go.
+// one returns a pending call of these kinds that can be cut off.
 func (w *world) one(kinds ...kind) *call {
 	var some []*call
 	for _, c := range w.pending {
-		if slices.Contains(kinds, c.kind) && w.free(c) {
+		if slices.Contains(kinds, c.kind) && (w.free(c) || c.kind == wait && w.open(c)) {
 			some = append(some, c)
 		}
 	}
@@ -128,7 +152,7 @@ func (w *world) victim() *replica {
 			busy = append(busy, c.replica)
 		}
 	}
-	if len(busy) > 0 && w.chance(70) {
+	if len(busy) > 0 && (w.siege || w.chance(70)) {
 		return pick(w, busy...)
 	}
 	return pick(w, w.replicas...)
@@ -147,6 +171,7 @@ func (w *world) breaks() string {
 		c.apply()
 	}
 	w.cover("Store cut "+string(c.kind)+" "+how, c.about)
+	c.replica.unread = w.now()
 	w.finish(c, answer{err: errCut})
 	return fmt.Sprintf("the connection of %v breaks %s it is done", c, how)
 }
@@ -191,157 +216,6 @@ func (w *world) stalls() string {
 	w.mu.Unlock()
 	w.ails(r, "stall", d)
 	return fmt.Sprintf("%s stands still for %v", r.name, d)
-}
-
-// parts cuts one replica off from the Store.
-func (w *world) parts() string {
-	r := w.victim()
-	if w.store == nil {
-		return ""
-	}
-	d := w.spell()
-	w.coverReplica("cut off "+length(d), r)
-	w.separate(r, d, w.chance(50))
-	return fmt.Sprintf("%s is cut off from the Store for %v, hangs: %v", r.name, d, r.hangs)
-}
-
-// pauses stops the Store.
-func (w *world) pauses() string {
-	if w.store == nil {
-		return ""
-	}
-	d, hangs := w.spell(), w.chance(50)
-	for _, r := range w.replicas {
-		w.coverReplica("Store down "+length(d), r)
-		w.separate(r, d, hangs)
-	}
-	return fmt.Sprintf("the Store is away for %v, hangs: %v", d, hangs)
-}
-
-// drags has the Store take its time with what one replica asks.
-func (w *world) drags() string {
-	r := w.victim()
-	if w.store == nil {
-		return ""
-	}
-	d := w.spell()
-	w.coverReplica("Store slow "+length(d), r)
-	r.slow = w.now().Add(d)
-	w.ails(r, "cut off", d)
-	for _, c := range w.pending {
-		if c.replica == r && c.kind.ofStore() {
-			c.due = w.now().Add(w.patience(c))
-		}
-	}
-	return fmt.Sprintf("the Store is slow to %s for %v", r.name, d)
-}
-
-func (w *world) separate(r *replica, d time.Duration, hangs bool) {
-	w.underWay(r)
-	r.apart, r.hangs = w.now().Add(d), hangs
-	w.ails(r, "cut off", d)
-}
-
-// spell is how long something is wrong.
-func (w *world) spell() time.Duration {
-	most := pick(w, lease/4, 2*lease, 6*lease, 12*lease)
-	d := time.Duration(1 + w.rnd.Int64N(int64(most)))
-	w.wrong += d
-	return d
-}
-
-func length(d time.Duration) string {
-	if d < lease {
-		return "for a moment"
-	}
-	return "past a lease"
-}
-
-// underWay has half of what a replica has sent to the Store arrive there, though
-// the answer does not.
-func (w *world) underWay(r *replica) {
-	for _, c := range w.pending {
-		if c.replica == r && c.kind.ofStore() && c.ready == nil && w.chance(50) {
-			c.apply()
-		}
-	}
-}
-
-// empties has the Store lose what it holds, or only the last writes.
-func (w *world) empties() string {
-	if w.store == nil {
-		return ""
-	}
-	for _, b := range w.browsers {
-		w.cover("Store loses all", b.generation())
-	}
-	what := "the Store loses what it holds"
-	if w.chance(50) {
-		what = "the Store loses its last writes"
-		since := w.now().Add(-time.Duration(w.rnd.Int64N(int64(2 * time.Second))))
-		for _, u := range slices.Backward(w.store.last) {
-			if u.at.Before(since) {
-				break
-			}
-			w.store.entries[u.key] = u.was
-			if u.was == nil {
-				delete(w.store.entries, u.key)
-			}
-		}
-	} else {
-		clear(w.store.entries)
-	}
-	w.store.last = nil
-	w.forget("lost Store")
-	return what
-}
-
-// forget notes that what became of refresh tokens is known no more.
-func (w *world) forget(why string) {
-	w.emptied = true
-	for _, g := range w.everyGeneration() {
-		g.done, g.buried = time.Time{}, false
-		for _, p := range g.presentations {
-			p.excuse, p.gone = or(p.excuse, why), true
-		}
-	}
-	for _, f := range w.server.families {
-		f.left = time.Time{}
-	}
-	for _, c := range w.pending {
-		c.excuse, c.lossy = or(c.excuse, why), true
-		if c.kind.ofStore() && c.about != nil && c.applied { // who hears now that he holds it does not
-			c.replica.owed[c.about.ticket] = why
-		}
-	}
-}
-
-// deafens has the messages of the Store to a replica get lost for a while.
-func (w *world) deafens() string {
-	r := w.victim()
-	if w.store == nil {
-		return ""
-	}
-	w.coverReplica("lost message", r)
-	r.deaf = w.now().Add(time.Second)
-	return fmt.Sprintf("%s hears no message of the Store for a second", r.name)
-}
-
-// heal ends what is wrong.
-func (w *world) heal() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, r := range w.replicas {
-		r.stalled, r.apart, r.deaf, r.slow = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-	}
-}
-
-func (w *world) cut(r *replica) bool { return w.now().Before(r.apart) }
-
-// refused reports whether the call is told at once that there is no Store.
-func (w *world) refused(c *call) bool {
-	r := c.replica
-	return w.cut(r) && !r.hangs && !r.dead && !w.now().Before(r.stalled)
 }
 
 func or(a, b string) string {

@@ -21,23 +21,40 @@ func (w *world) arrival(c *call) {
 	case c.kind == swap && c.to == "held" && c.about != nil:
 		r.tried[c.about.ticket] = c.at
 	case c.kind == refresh:
-		if t := r.tried[c.about.ticket]; w.store != nil && !w.now().Before(t.Add(lease/2+10*time.Millisecond)) {
+		if t := r.tried[c.about.ticket]; w.store != nil && c.excuse != "alone" && !w.now().Before(t.Add(lease/2+10*time.Millisecond)) {
 			w.fail("%s presents %s with less than half a lease left", r.name, c.name)
 		}
-		if w.cut(r) && w.store != nil {
+		if w.cut(r) && w.store != nil && c.excuse != "alone" {
 			w.fail("%s presents %s while it is cut off from the Store", r.name, c.name)
 		}
 		if w.now().Before(r.stalled) {
-			c.excuse = "stall"
+			c.excuse = worse(c.excuse, "stall")
 		}
 		if w.now().Before(r.slow) {
-			c.excuse = "cut off"
+			c.excuse = worse(c.excuse, "cut off")
+		}
+		if w.full.Sub(w.now()) >= lease/2 {
+			c.excuse = worse(c.excuse, "cut off")
 		}
 		if why := r.owed[c.about.ticket]; why != "" {
 			c.excuse, c.lossy = or(c.excuse, why), true
 		}
 	case c.request != nil:
 		w.committed(c.request)
+	case c.kind == api:
+		w.signed(c)
+	}
+}
+
+// signed notes what a request signs its calls with.
+func (w *world) signed(c *call) {
+	name, _, _ := strings.Cut(c.name, ".")
+	g := w.server.byAccess[c.access]
+	for _, q := range w.live {
+		if q.name == name && g != nil {
+			c.again = slices.Contains(q.used, g.ticket)
+			q.used = append(q.used, g.ticket)
+		}
 	}
 }
 
@@ -77,6 +94,9 @@ func (w *world) answered(c *call, a answer) {
 			c.replica.knows[c.about.ticket] = w.now()
 		}
 	}
+	if c.kind == api && a.value == "401" {
+		w.unauthorized[c.name] = w.now()
+	}
 	if c.kind != refresh {
 		return
 	}
@@ -84,28 +104,15 @@ func (w *world) answered(c *call, a answer) {
 		w.lost(c)
 	} else if t, ok := a.value.(tokencache.Token); ok && a.err == nil {
 		got := w.server.byAccess[t.Access()]
+		if got.family.got.UnixMilli() == w.now().UnixMilli() {
+			w.counts["two successors have one Issued stamp"]++
+		}
+		got.family.got = w.now()
 		for _, p := range got.from.presentations {
 			if p.got == got {
 				p.answered = w.now()
 			}
 		}
-	}
-}
-
-// unread excuses a refusal that could not be believed, since the Store could not be
-// read then: it is no proof, and the refresh token is presented again.
-func (w *world) unread(c *call) {
-	for _, p := range c.about.presentations {
-		if p.by == c.replica && p.got == nil {
-			p.excuse = or(p.excuse, "refusal without the Store")
-		}
-	}
-}
-
-// lost notes that the answer to a presentation is lost.
-func (w *world) lost(c *call) {
-	if p := c.presentation; p != nil {
-		p.excuse, p.gone = or(p.excuse, "lost answer"), true
 	}
 }
 
@@ -118,7 +125,9 @@ func (w *world) presented(g *generation, p *presentation) {
 		return
 	}
 	w.outdated(g)
-	w.again(g, p)
+	if p.excuse != "alone" {
+		w.again(g, p)
+	}
 	var plain int
 	for _, p := range g.presentations {
 		if p.excuse == "" {
@@ -129,7 +138,7 @@ func (w *world) presented(g *generation, p *presentation) {
 		w.fail("%s is presented %d times, of which %d without a cause", g.refresh, n, plain)
 	}
 	// Another replica may rest for a second on what it has seen.
-	if f := g.family; !f.left.IsZero() && f.ended == "" && p.sent.After(f.left.Add(time.Second)) {
+	if f := g.family; !f.left.IsZero() && f.ended == "" && p.excuse != "alone" && p.sent.After(f.left.Add(time.Second)) && !w.expired(f.left) {
 		w.fail("%s is presented after its session was ended at %v", g.refresh, f.left.Sub(began))
 	}
 }
@@ -141,75 +150,7 @@ func (w *world) again(g *generation, p *presentation) {
 		if was.by != p.by || was.got == nil || was.got.stored || was.gone || was.answered.IsZero() || !p.sent.After(was.answered) {
 			continue
 		}
-		if w.several {
-			w.known("a process that takes an entry over from itself, for another resource")
-			continue
-		}
 		w.fail("%s presents %s again, though it has got %s for it", p.by.name, g.refresh, was.got.text())
-	}
-}
-
-// outdated excuses what was presented once and comes back after Grace: nobody
-// knows of it any more, and it looks like a thief's.
-func (w *world) outdated(g *generation) {
-	for _, p := range g.presentations {
-		if next := p.got; next != nil && !next.shown.IsZero() && w.now().After(next.shown.Add(cutTo)) && !w.remembered(g, next) {
-			p.excuse, p.gone = or(p.excuse, "Grace is over"), true
-		}
-	}
-}
-
-// remembered reports whether those who may present g are requests that began before
-// Grace was over, in a process that has seen all: it has not forgotten.
-func (w *world) remembered(g, next *generation) bool {
-	if len(w.replicas) > 1 || w.started > 1 || w.emptied {
-		return false
-	}
-	there := false
-	for _, q := range w.live {
-		if q.family() == g.family && q.began.After(next.shown.Add(cutTo)) {
-			return false
-		}
-		there = there || q.family() == g.family
-	}
-	return there
-}
-
-// excuse notes that what the replica has presented, and did not store yet, may be
-// presented once more.
-func (w *world) excuse(r *replica, why string) {
-	for _, g := range w.everyGeneration() {
-		for _, p := range g.presentations {
-			if p.by == r && (p.got == nil || !p.got.stored) {
-				p.excuse, p.gone = worse(p.excuse, why), p.gone || why == "death"
-			}
-		}
-	}
-	for _, c := range w.pending {
-		if c.replica == r && c.kind == refresh {
-			c.excuse = worse(c.excuse, why)
-		}
-	}
-}
-
-// worse returns the excuse of two that excuses more: who stands still hears of the
-// end of a session later, who is cut off does not.
-func worse(a, b string) string {
-	if a == "" || a == "stall" {
-		return b
-	}
-	return a
-}
-
-// ails notes a fault of some length. Short ones excuse nothing, unless there are
-// several of them within a lease or two.
-func (w *world) ails(r *replica, why string, d time.Duration) {
-	soon := !r.ailed.IsZero() && w.now().Before(r.ailed.Add(2*lease))
-	if w.store != nil && (d >= lease/2 || soon) {
-		w.excuse(r, why)
-	}
-	if end := w.now().Add(d); end.After(r.ailed) {
-		r.ailed = end
 	}
 }
 
@@ -223,6 +164,12 @@ func (w *world) written(c *call, key string, was, now []byte) {
 		return
 	}
 	from, to := stateOf(was), stateOf(now)
+	if from == "absent" && w.expired(g.touched) {
+		for _, p := range g.presentations {
+			p.age("Hold is over")
+		}
+	}
+	g.touched = w.now()
 	w.counts["write "+from+" → "+to]++
 	if bytes.Contains(now, []byte(g.refresh)) {
 		w.fail("the Store can read %s", g.refresh)
@@ -250,7 +197,10 @@ func (w *world) written(c *call, key string, was, now []byte) {
 			}
 		}
 	case "over":
-		g.buried = g.done.IsZero()
+		// Who was told of a successor that the Store has lost then is right to use it.
+		if g.done.IsZero() && !g.past {
+			g.buried = w.now()
+		}
 	}
 }
 
@@ -270,13 +220,14 @@ func (w *world) seen(g *generation, where string) {
 		w.fail("%s is seen %s before it was stored", g.text(), where)
 	}
 	// Who stood still hears of it. Who is cut off cannot.
-	if g.from.buried && w.server.mode != lasting && (excuse == "" || excuse == "stall") {
+	if buried := g.from.buried; !buried.IsZero() && !w.expired(buried) && w.server.mode != lasting && (excuse == "" || excuse == "stall") {
 		w.fail("%s is seen %s after its session was ended", g.text(), where)
 	}
 }
 
 // called checks what a call of the API is signed with.
-func (w *world) called(r *replica, name, access string) {
+func (w *world) called(c *call) {
+	r, name, access := c.replica, c.name, c.access
 	request, _, _ := strings.Cut(name, ".")
 	for _, q := range w.live {
 		if q.name != request || access == "" {
@@ -286,6 +237,10 @@ func (w *world) called(r *replica, name, access string) {
 			w.fail("%s is sent %d times", name, w.calls[name])
 		}
 		g := w.server.byAccess[access]
+		since := q.began
+		if t := w.unauthorized[name]; w.life == time.Hour && t.After(since) { // else it may have been renewed ahead
+			since = t
+		}
 		switch {
 		case g == nil:
 			w.fail("%s: the API is shown a token that nobody issued", name)
@@ -293,14 +248,26 @@ func (w *world) called(r *replica, name, access string) {
 			w.fail("%s of nobody is signed with %s", name, g.text())
 		case g.family != q.shown.family:
 			w.fail("%s, which showed %s, is signed with %s", name, q.shown.text(), g.text())
-		case g.issued.Before(q.shown.issued) && w.server.mode == lasting:
-			w.known("an older access token of a server that does not rotate")
+		case g.issued.Before(q.shown.issued) && w.server.mode == lasting && (g.issued.Add(w.blur()).After(q.shown.issued) || w.opaque && (g.excused() || q.shown.excused())):
+			w.counts["limit: no clock tells which access token of a server that does not rotate is newer"]++
 		case g.issued.Before(q.shown.issued) && !w.several:
 			w.fail("%s, which showed %s, is signed with %s, an older one", name, q.shown.text(), g.text())
+		case g.ticket != q.shown.ticket && !c.again && w.overtaken(r, since, g):
+			w.fail("%s, which showed %s, is signed with %s, which %s has known to be replaced or ended", name, q.shown.text(), g.text(), r.name)
 		default:
 			w.seen(g, "by the API")
 		}
 	}
+}
+
+// overtaken reports whether the process had known by then, when it was told last that
+// what it uses does not work, that there is something newer, or nothing any more.
+func (w *world) overtaken(r *replica, since time.Time, g *generation) bool {
+	if w.several || w.emptied || w.expired(g.done) || !r.ailed.Add(lease).Before(since) || !r.unread.Before(since) {
+		return false
+	}
+	f, known := g.family, r.knows[g.ticket]
+	return !known.IsZero() && known.Before(since) || f.leftBy == r && f.left.Before(since)
 }
 
 func (w *world) everyGeneration() (all []*generation) {

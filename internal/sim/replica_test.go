@@ -34,7 +34,9 @@ type replica struct {
 	transport   *transport.Transport
 	mux         http.Handler
 
+	ahead   time.Duration // its clock
 	dead    bool
+	alone   time.Time             // when it last went on without the Store
 	stalled time.Time             // until then
 	apart   time.Time             // from the Store, until then
 	deaf    time.Time             // messages of the Store are lost until then
@@ -43,16 +45,18 @@ type replica struct {
 	owed    map[*ticket]string    // excuses for what it presents next
 	knows   map[*ticket]time.Time // since when it knows that it was exchanged
 	tried   map[*ticket]time.Time // when it wrote last that it holds it
+	unread  time.Time             // when a connection to the Store broke
 	ailed   time.Time             // when the last of these faults ended, or ends
 }
 
 // start makes a process with an empty memory.
 func (w *world) start(place int) *replica {
 	w.started++
-	r := &replica{w: w, name: fmt.Sprintf("p%d", w.started), owed: map[*ticket]string{}, knows: map[*ticket]time.Time{}, tried: map[*ticket]time.Time{}}
+	r := &replica{w: w, name: fmt.Sprintf("p%d", w.started), ahead: w.ahead(), owed: map[*ticket]string{}, knows: map[*ticket]time.Time{}, tried: map[*ticket]time.Time{}}
 	r.coordinator = &tokencache.Coordinator{
 		Refresher: endpoint{r}, Revoker: endpoint{r}, Realm: realm, Log: slog.New(journal{r, ""}),
 		Timeout: timeout, Lease: lease, Grace: cutTo,
+		Hold: w.hold, AloneWhenStoreFails: w.alone,
 	}
 	if w.store != nil {
 		r.coordinator.Store = handle{r}
@@ -76,6 +80,14 @@ func (w *world) start(place int) *replica {
 	r.mux = mux
 	w.replicas[place] = r
 	return r
+}
+
+// isAlone reports whether an exchange has gone on without the Store, and may not
+// have ended.
+func (r *replica) isAlone() bool {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	return !r.alone.IsZero() && time.Since(r.alone) < 2*timeout
 }
 
 // page asks the API, and writes what that has said of the user.
@@ -146,8 +158,8 @@ func (r *replica) ask(req *http.Request, which string) (string, error) {
 
 // login is where a browser comes back to with a new session.
 func (r *replica) login(w http.ResponseWriter, req *http.Request) {
-	if g, ok := req.Context().Value(grantKey{}).(*generation); ok {
-		if err := r.auth.SignIn(w, req, g.token()); err != nil {
+	if t, ok := req.Context().Value(grantKey{}).(tokencache.Token); ok {
+		if err := r.auth.SignIn(w, req, t); err != nil {
 			r.w.fail("sign-in: %v", err)
 		}
 	}
@@ -163,10 +175,10 @@ func (t road) RoundTrip(req *http.Request) (*http.Response, error) {
 	w := t.r.w
 	access := strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")
 	name := req.Header.Get("Sim-Request")
-	c := &call{kind: api, name: name, replica: t.r}
+	c := &call{kind: api, name: name, replica: t.r, access: access}
 	c.effect = func() answer {
 		what, _, _ := strings.Cut(strings.TrimSuffix(req.URL.Host, ".test"), "api")
-		w.called(t.r, name, access)
+		w.called(c)
 		user, ok := w.server.accepts(access, what)
 		if !ok {
 			user = "401"
@@ -213,6 +225,9 @@ func (j journal) Handle(_ context.Context, rec slog.Record) error {
 	w := j.r.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if strings.HasSuffix(rec.Message, "without the Store") {
+		j.r.alone = time.Now()
+	}
 	w.notes = append(w.notes, note{j.r, rec.Message, session, why})
 	return nil
 }

@@ -10,6 +10,9 @@ const maxSteps = 1500
 
 // run is the schedule: one thing at a time, until the tabs have had enough.
 func (w *world) run() {
+	if w.siege {
+		w.rejects(w.browsers[0])
+	}
 	for w.steps < maxSteps {
 		w.tick()
 		if w.left == 0 && len(w.pending) == 0 && len(w.live) == 0 && len(w.next) == 0 {
@@ -94,6 +97,7 @@ func (w *world) pass(d time.Duration) {
 			earlier(c.due)
 		}
 	}
+	earlier(w.full)
 	for _, r := range w.replicas {
 		earlier(r.stalled)
 		earlier(r.apart)

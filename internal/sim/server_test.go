@@ -43,6 +43,7 @@ type family struct {
 
 	signedOut bool      // somebody began to end it
 	replaced  bool      // by a sign-in, and by nothing else
+	got       time.Time // when the last successor reached a process
 	left      time.Time // when the answer to that came, and the Store was well
 	leftBy    *replica  // which gave the answer
 }
@@ -54,11 +55,14 @@ type generation struct {
 	access  string
 	what    string      // the access token is for: "" or files
 	from    *generation // whose refresh token it was issued for
+	name    string
 	issued  time.Time
+	stamp   time.Time // the same, by the server's clock
 	expiry  time.Time
-	revoked bool      // the access token alone
-	shown   time.Time // when a browser showed it first
-	stored  bool      // the Store has had it
+	looks   map[time.Duration]string // the access token, to those whose clock is ahead
+	revoked bool                     // the access token alone
+	shown   time.Time                // when a browser showed it first
+	stored  bool                     // the Store has had it
 }
 
 // ticket is a refresh token. A server that does not rotate issues many pairs with
@@ -70,7 +74,9 @@ type ticket struct {
 	presentations []*presentation
 	rotated       time.Time
 	done          time.Time // when the Store got a successor of it
-	buried        bool      // the Store had its end before a successor
+	past          bool      // the Store had one, and has lost it
+	buried        time.Time // when the Store got its end, and no successor before
+	touched       time.Time // when the Store last got anything of it
 }
 
 // presentation is one arrival of a refresh token.
@@ -82,6 +88,7 @@ type presentation struct {
 	sent     time.Time
 	answered time.Time // when the successor reached who presented
 	gone     bool      // and that is lost, for good
+	old      bool      // the Store has forgotten it in time
 }
 
 var signingKey = []byte("a secret that has at least thirty-two bytes")
@@ -97,11 +104,12 @@ func (s *server) issue(f *family, from *generation, what string) *generation {
 	now := s.w.now().Add(s.w.skew)
 	n := len(f.generations) + 1
 	g := &generation{
-		family: f, from: from, what: what, issued: s.w.now(), expiry: now.Add(s.w.life),
-		access: fmt.Sprintf("A.%s.%d.", f.name, n),
+		family: f, from: from, what: what, name: fmt.Sprintf("%s.%d", f.name, n),
+		issued: s.w.now(), stamp: now, expiry: now.Add(s.w.life),
 	}
+	g.access = "A." + g.name + "."
 	if !s.w.opaque {
-		g.access = sign(f.user, fmt.Sprintf("%s.%d", f.name, n), now, now.Add(s.w.life))
+		g.access = sign(f.user, g.name, now, now.Add(s.w.life))
 	}
 	if from != nil && s.mode == lasting {
 		g.ticket, g.shown = from.ticket, from.shown
@@ -124,10 +132,6 @@ func sign(user, id string, issued, expiry time.Time) string {
 	mac := hmac.New(sha256.New, signingKey)
 	mac.Write([]byte(text))
 	return text + "." + enc.EncodeToString(mac.Sum(nil))
-}
-
-func (g *generation) token() tokencache.Token {
-	return tokencache.NewToken(tokencache.TokenFields{Access: g.access, Refresh: g.refresh, Expiry: g.expiry})
 }
 
 func refusal() answer {
@@ -159,7 +163,7 @@ func (s *server) present(c *call, refresh, what string) answer {
 		g.rotated = s.w.now()
 	}
 	p.got = s.issue(g.family, g, what)
-	t := p.got.token()
+	t := p.got.token(c.replica)
 	if s.mode == lasting && s.w.chance(50) { // it stays, and needs no mention
 		t = tokencache.NewToken(tokencache.TokenFields{Access: t.Access(), Expiry: t.Expiry()})
 	}
@@ -200,6 +204,9 @@ func (e endpoint) Refresh(ctx context.Context, spent tokencache.Token) (tokencac
 	c := &call{kind: refresh, name: spent.Refresh(), replica: e.r} // for whatever resource
 	c.effect = func() answer { return w.server.present(c, spent.Refresh(), spent.Resource()) }
 	c.about, _ = w.labelled(idOf(w, spent.Refresh()))
+	if e.r.isAlone() {
+		c.excuse, c.lossy = "alone", true
+	}
 	a := w.await(ctx, c)
 	t, _ := a.value.(tokencache.Token)
 	return t, a.err

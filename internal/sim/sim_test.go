@@ -2,15 +2,11 @@ package sim_test
 
 import (
 	"flag"
-	"fmt"
-	"maps"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
-	"text/tabwriter"
 	"time"
 
 	"github.com/rebearer/rebearer/internal/leak"
@@ -27,13 +23,6 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if os.Getenv("REBEARER_TEST_SIM") == "" && *flagN == 0 && *flagSeed == 0 {
-		// About one schedule in 70,000 breaks a promise, such as -sim.seed 2034424,
-		// where the Store loses a logout that it had acknowledged. Until that is
-		// judged, this is run by hand and is no part of the gate.
-		fmt.Println("skipped: REBEARER_TEST_SIM is not set, and -sim.n is not given")
-		return
-	}
 	runtime.GOMAXPROCS(1)
 	if *flagN == 0 && raced {
 		*flagN = 300
@@ -45,14 +34,14 @@ func TestMain(m *testing.M) {
 
 // runSeed runs one schedule without a collection of garbage in its midst, which
 // would be in it as another fault.
-func runSeed(t *testing.T, seed uint64, skip map[int]bool) result {
+func runSeed(t *testing.T, seed uint64, skip map[int]bool, quiet bool) result {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	return simulate(t, seed, skip)
+	return simulate(t, seed, skip, quiet)
 }
 
 func TestNoScheduleBreaksAPromise(t *testing.T) {
 	if *flagSeed != 0 {
-		r := runSeed(t, *flagSeed, nil)
+		r := runSeed(t, *flagSeed, nil, false)
 		t.Log(strings.Join(r.trace, "\n"))
 		if len(r.failures) > 0 {
 			t.Errorf("seed %d:\n\t%s\nfaults:\n\t%s", *flagSeed, strings.Join(r.failures, "\n\t"), strings.Join(r.faults, "\n\t"))
@@ -67,7 +56,7 @@ func TestNoScheduleBreaksAPromise(t *testing.T) {
 		}
 		n++
 		seed := *flagFrom + uint64(i)
-		r := runSeed(t, seed, nil)
+		r := runSeed(t, seed, nil, !raced) // what is wrong will be again, and is written down then
 		steps += r.steps
 		presentations += r.presentations
 		for k, n := range r.counts {
@@ -85,7 +74,8 @@ func TestNoScheduleBreaksAPromise(t *testing.T) {
 		}
 	}
 	took := time.Since(start)
-	t.Logf("%d schedules, %d steps, %d presentations, %.0f schedules a second", n, steps, presentations, float64(n)/took.Seconds())
+	t.Logf("%d schedules from seed %d, %d steps, %d presentations, %v, %.0f schedules a second", n, *flagFrom, steps, presentations,
+		took.Round(100*time.Millisecond), float64(n)/took.Seconds())
 	if testing.Verbose() {
 		table(counts)
 	}
@@ -96,6 +86,12 @@ func TestNoScheduleBreaksAPromise(t *testing.T) {
 func report(t *testing.T, seed uint64, r result) {
 	if len(r.failures) == 0 {
 		return
+	}
+	for range 5 {
+		if again := runSeed(t, seed, nil, false); len(again.failures) > 0 {
+			r = again
+			break
+		}
 	}
 	r = shrink(t, seed, r)
 	t.Errorf("seed %d:\n\t%s\nfaults:\n\t%s", seed, strings.Join(r.failures, "\n\t"), strings.Join(r.faults, "\n\t"))
@@ -110,7 +106,7 @@ func shrink(t *testing.T, seed uint64, r result) result {
 	skip := map[int]bool{}
 	for _, n := range slices.Backward(r.numbers) {
 		skip[n] = true
-		if less := runSeed(t, seed, skip); len(less.failures) > 0 {
+		if less := runSeed(t, seed, skip, false); len(less.failures) > 0 {
 			r = less
 		} else {
 			delete(skip, n)
@@ -119,50 +115,31 @@ func shrink(t *testing.T, seed uint64, r result) result {
 	return r
 }
 
-// table prints the faults by the states of the entries that they met, and what
-// else was counted.
-func table(counts map[string]int) {
-	states := []string{"absent", "held", "done", "received", "failed", "over", "memory", "idle", "no session"}
-	rows := map[string]map[string]int{}
-	var others []string
-	for _, k := range slices.Sorted(maps.Keys(counts)) {
-		parts := strings.Split(k, "\t")
-		if len(parts) < 3 {
-			others = append(others, fmt.Sprintf("%s: %d", k, counts[k]))
-			continue
-		}
-		if rows[parts[1]] == nil {
-			rows[parts[1]] = map[string]int{}
-		}
-		rows[parts[1]][parts[2]] = counts[k]
-	}
-	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "\t"+strings.Join(states, "\t")+"\t")
-	for _, row := range slices.Sorted(maps.Keys(rows)) {
-		fmt.Fprint(tw, row+"\t")
-		for _, s := range states {
-			fmt.Fprintf(tw, "%d\t", rows[row][s])
-		}
-		fmt.Fprintln(tw)
-	}
-	tw.Flush()
-	fmt.Println(strings.Join(others, "\n"))
-}
-
+// Of timers that end at one moment a bubble does not say which comes first, so that a
+// few seeds have more than one schedule. Each comes again.
 func TestTheSameSeedIsTheSameSchedule(t *testing.T) {
 	if raced {
 		t.Skip("the race detector shuffles goroutines")
 	}
-	for seed := range uint64(50) {
-		a, b := runSeed(t, seed+1, nil), runSeed(t, seed+1, nil)
-		if slices.Equal(a.trace, b.trace) {
-			continue
+	var traces [][]string
+	same := func(a []string) bool {
+		return slices.ContainsFunc(traces, func(b []string) bool { return slices.Equal(a, b) })
+	}
+	several := 0
+	for seed := uint64(1); seed <= 50; seed++ {
+		traces = nil
+		a := runSeed(t, seed, nil, false).trace
+		for ; !same(a) && len(traces) < 6; a = runSeed(t, seed, nil, false).trace {
+			traces = append(traces, a)
 		}
-		for i := range a.trace {
-			if i >= len(b.trace) || a.trace[i] != b.trace[i] {
-				t.Fatalf("seed %d differs at %d:\n%s\n%s", seed+1, i, a.trace[i], b.trace[min(i, len(b.trace)-1)])
-			}
+		if len(traces) > 1 {
+			several++
 		}
-		t.Fatalf("seed %d: one trace is longer", seed+1)
+		if len(traces) == 6 {
+			t.Errorf("seed %d has not been the same twice", seed)
+		}
+	}
+	if several > 5 {
+		t.Errorf("%d seeds of 50 have several schedules", several)
 	}
 }

@@ -82,14 +82,18 @@ func (h handle) call(k kind, key, what string) *call {
 
 func (h handle) Load(ctx context.Context, key string) (tokencache.Entry, error) {
 	c := h.call(load, key, "")
-	c.effect = func() answer { return answer{value: h.r.w.store.get(key)} }
+	c.effect = func() answer { return answer{value: h.r.reads(key, h.r.w.store.get(key))} }
 	return entryOf(h.r.w.await(ctx, c))
 }
 
 func (h handle) Swap(ctx context.Context, key, old string, value []byte, ttl time.Duration) (tokencache.Entry, bool, error) {
 	c := h.call(swap, key, fmt.Sprintf(" %q → %s", old, stateOf(value)))
 	c.to = stateOf(value)
-	c.effect = func() answer { return answer{value: h.r.w.store.swap(c, key, old, value, ttl)} }
+	c.effect = func() answer {
+		s := h.r.w.store.swap(c, key, old, h.r.writes(key, value), ttl)
+		s.now = h.r.reads(key, s.now)
+		return answer{value: s}
+	}
 	a := h.r.w.await(ctx, c)
 	s, _ := a.value.(swapped)
 	return s.now, s.ok, a.err
@@ -101,7 +105,7 @@ func (h handle) Wait(ctx context.Context, key, old string) (tokencache.Entry, er
 	w := h.r.w
 	c := h.call(wait, key, fmt.Sprintf(" %q", old))
 	c.ready = func() bool { return w.store.get(key).Version != old && !w.now().Before(h.r.deaf) }
-	c.effect = func() answer { return answer{value: w.store.get(key)} }
+	c.effect = func() answer { return answer{value: h.r.reads(key, w.store.get(key))} }
 	return entryOf(w.await(ctx, c))
 }
 
@@ -155,7 +159,7 @@ func (w *world) labelled(key string) (g *generation, note string) {
 // successorIn returns the generation whose refresh token is sealed in a value
 // under g's key.
 func (w *world) successorIn(g *generation, value []byte) *generation {
-	plain, err := g.aead.Open(nil, nil, value[18:], append([]byte{value[0]}, g.id...))
+	plain, err := g.aead.Open(nil, nil, value[header:], append([]byte{value[0]}, g.id...))
 	if err != nil {
 		w.fail("the Store holds a value of %s that its token does not open", g.refresh)
 		return nil

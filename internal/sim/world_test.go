@@ -17,9 +17,10 @@ import (
 
 // world is one schedule of one seed.
 type world struct {
-	seed uint64
-	rnd  *rand.Rand
-	skip map[int]bool // faults that do not happen, by their number
+	seed  uint64
+	rnd   *rand.Rand
+	skip  map[int]bool // faults that do not happen, by their number
+	quiet bool         // nothing is written down
 
 	// Drawn at the beginning.
 	server    *server
@@ -31,6 +32,11 @@ type world struct {
 	life      time.Duration // of access tokens
 	skew      time.Duration // how far the server's clock is ahead
 	lag       time.Duration // of responses
+	relative  bool          // its answers say how long a token lives, and not until when
+	clocks    bool          // those of the replicas differ
+	alone     bool          // AloneWhenStoreFails
+	siege     bool          // few requests, all at once, and faults at what becomes of them
+	hold      time.Duration // 0: longer than this lasts
 	redirects middleware.Mode
 	replicas  []*replica
 	browsers  []*browser
@@ -44,25 +50,27 @@ type world struct {
 	over    bool
 	ended   chan struct{}
 
-	pending  []*call
-	live     []*request
-	next     []func() // what follows from answers
-	failures []string
-	trace    []string
-	happened []string // the faults
-	numbers  []int    // theirs
-	steps    int
-	arrivals int
-	requests int
-	started  int
-	faults   int
-	wrong    time.Duration // how long something was
-	calm     bool          // no faults any more, and nothing new
-	rejected bool          // the API has not accepted a token that it should
-	emptied  bool          // the Store has lost something
-	presents int
-	counts   map[string]int
-	calls    map[string]int // of the API, by name
+	pending      []*call
+	live         []*request
+	next         []func() // what follows from answers
+	failures     []string
+	trace        []string
+	happened     []string // the faults
+	numbers      []int    // theirs
+	steps        int
+	arrivals     int
+	requests     int
+	started      int
+	faults       int
+	wrong        time.Duration // how long something was
+	calm         bool          // no faults any more, and nothing new
+	full         time.Time     // the Store takes no writes until then
+	rejected     bool          // the API has not accepted a token that it should
+	emptied      bool          // the Store has lost something
+	presents     int
+	counts       map[string]int
+	calls        map[string]int       // of the API, by name
+	unauthorized map[string]time.Time // when the API's 401 arrived, by name of the call
 }
 
 // result is what became of a schedule.
@@ -74,9 +82,9 @@ type result struct {
 }
 
 // simulate runs the schedule of a seed.
-func simulate(t *testing.T, seed uint64, skip map[int]bool) (res result) {
+func simulate(t *testing.T, seed uint64, skip map[int]bool, quiet bool) (res result) {
 	synctest.Test(t, func(*testing.T) {
-		w := newWorld(seed, skip)
+		w := newWorld(seed, skip, quiet)
 		before := runtime.NumGoroutine()
 		w.run()
 		w.settle()
@@ -86,10 +94,10 @@ func simulate(t *testing.T, seed uint64, skip map[int]bool) (res result) {
 	return res
 }
 
-func newWorld(seed uint64, skip map[int]bool) *world {
+func newWorld(seed uint64, skip map[int]bool, quiet bool) *world {
 	w := &world{
-		seed: seed, rnd: rand.New(rand.NewPCG(seed, 7)), skip: skip, labels: map[string]*generation{},
-		ended: make(chan struct{}), counts: map[string]int{}, calls: map[string]int{},
+		seed: seed, rnd: rand.New(rand.NewPCG(seed, 7)), skip: skip, quiet: quiet, labels: map[string]*generation{},
+		ended: make(chan struct{}), counts: map[string]int{}, calls: map[string]int{}, unauthorized: map[string]time.Time{},
 	}
 	w.server = &server{w: w, mode: pick(w, strict, strict, graceful, plain, lasting), byToken: map[string]*generation{}, byAccess: map[string]*generation{}}
 	w.several = w.server.mode != lasting && w.chance(25)
@@ -101,26 +109,42 @@ func newWorld(seed uint64, skip map[int]bool) *world {
 		w.skew = max(w.skew, 0) // else they are dead on arrival
 	}
 	w.lag = pick(w, time.Second, 20*time.Second)
+	w.relative = w.chance(50)
 	w.redirects = pick(w, middleware.Inline, middleware.Inline, middleware.Redirect)
 	w.left = 6 + w.rnd.IntN(40)
 	w.budget = pick(w, 0, 1, 2, 2, 3, 5)
 	places := pick(w, 0, 1, 2, 2, 3)
+	w.replicas = make([]*replica, max(1, places))
 	if places > 0 {
 		w.store = &shelf{w: w, entries: map[string]*entry{}}
+		w.manners()
 	}
-	w.replicas = make([]*replica, max(1, places))
 	for i := range w.replicas {
 		w.start(i)
 	}
-	for i := range pick(w, 1, 1, 2) {
+	users := pick(w, 1, 1, 2)
+	if w.siege {
+		users = 1
+	}
+	for i := range users {
 		b := &browser{w: w, name: fmt.Sprintf("b%d", i+1), user: []string{"alice", "bob"}[i]}
 		g := w.server.signIn(b.user)
 		b.access, b.refresh = g.access, g.refresh
 		w.browsers = append(w.browsers, b)
 	}
-	w.say("seed %d: %v server, grace %v, life %v, skew %v, lag %v, redirects %d, %d replicas, store %v, two APIs %v, opaque %v, scoped %v, %d browsers, %d requests, %d faults",
-		seed, w.server.mode, w.grace, w.life, w.skew, w.lag, w.redirects, len(w.replicas), w.store != nil, w.several, w.opaque, w.scoped, len(w.browsers), w.left, w.budget)
+	w.say("seed %d: %v server, grace %v, life %v, skew %v, lag %v, redirects %d, %d replicas, store %v, two APIs %v, opaque %v, scoped %v, clocks %v, alone %v, siege %v, hold %v, %d browsers, %d requests, %d faults",
+		seed, w.server.mode, w.grace, w.life, w.skew, w.lag, w.redirects, len(w.replicas), w.store != nil, w.several, w.opaque, w.scoped, w.clocks, w.alone, w.siege, w.hold, len(w.browsers), w.left, w.budget)
 	return w
+}
+
+// manners are what some worlds with a Store have.
+func (w *world) manners() {
+	w.clocks, w.alone = w.chance(25), w.chance(6)
+	w.hold = pick(w, 0, 0, 0, 0, 0, 90*time.Second)
+	if w.siege = len(w.replicas) > 1 && w.chance(30); w.siege {
+		w.left = 4 + w.rnd.IntN(12)
+		w.budget = 2 + w.rnd.IntN(4)
+	}
 }
 
 func pick[T any](w *world, from ...T) T { return from[w.rnd.IntN(len(from))] }
@@ -133,6 +157,9 @@ func (w *world) now() time.Time { return time.Now() }
 var began = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func (w *world) say(format string, args ...any) {
+	if w.quiet {
+		return
+	}
 	w.trace = append(w.trace, fmt.Sprintf("%4d %9.3fs ", w.steps, time.Since(began).Seconds())+fmt.Sprintf(format, args...))
 }
 
