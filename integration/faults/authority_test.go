@@ -112,8 +112,9 @@ func (l *ledger) call(w http.ResponseWriter, r *http.Request, next http.Handler)
 	if id := r.Header.Get(commentHeader); id != "" {
 		w = &carried{ResponseWriter: w, out: sync.OnceFunc(func() {
 			l.mu.Lock()
-			defer l.mu.Unlock()
 			l.comments[id]++
+			l.mu.Unlock()
+			pause(r.Context(), 200*time.Millisecond) // so that its answer can get lost
 		})}
 	}
 	next.ServeHTTP(w, r)
@@ -184,8 +185,9 @@ func field(line, name string) string {
 // twice are the presentations of a refresh token that came more than once.
 type twice struct {
 	*family
-	all  []*presentation
-	lost int // answers of it
+	all   []*presentation
+	lost  int  // answers of it
+	first bool // is one of these
 }
 
 // allowed reports whether each presentation after the first followed an answer
@@ -220,6 +222,7 @@ func (l *ledger) repeated() []twice {
 		for _, p := range all {
 			if _, lost := l.lost[p.attempt]; lost {
 				t.lost++
+				t.first = t.first || p == all[0]
 			}
 		}
 		found = append(found, t)

@@ -4,6 +4,7 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -296,7 +297,7 @@ func (b *browser) failure(resp *http.Response, text []byte) outcome {
 	case resp.StatusCode == http.StatusUnauthorized && p.Reason == "" && len(b.client.Jar.Cookies(resp.Request.URL)) > 0:
 		return "401 (no reason, and the cookies are there)" // the API rejects what was just issued
 	case resp.StatusCode == http.StatusUnauthorized && resp.Header.Get("WWW-Authenticate") == "Rebearer":
-		return outcome(loggedOut + " (" + p.Reason + ")")
+		return outcome(loggedOut + " (" + cmp.Or(p.Reason, "no reason") + ")")
 	case p.Reason != "":
 		return outcome(fmt.Sprintf("%d (%s)", resp.StatusCode, p.Reason))
 	case strings.Contains(string(text), "just now. You are still signed in"):

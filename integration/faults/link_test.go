@@ -30,11 +30,11 @@ type parcel struct {
 	slow  bool // 1 KB/s
 }
 
-func (l *link) deafen(mild bool) {
+func (l *link) deafen(before bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.deafUp = true
-	l.deafDown = l.deafDown || !mild
+	l.deafDown = l.deafDown || !before
 }
 
 // cut resets both sides.
@@ -60,8 +60,8 @@ const (
 	cutsLate // the connection, after the delay of the fault
 )
 
-// judge says what becomes of bytes that go up, to the server, or down. A mild
-// fault meets what goes up only: a request that was not whole has no effect, and
+// judge says what becomes of bytes that go up, to the server, or down. A fault
+// before the effect meets what goes up only: a request that was not whole has no effect, and
 // once it is, the client has nothing more to send.
 func (l *link) judge(f fault, serial int, up bool) verdict {
 	l.mu.Lock()
@@ -71,19 +71,19 @@ func (l *link) judge(f fault, serial int, up bool) verdict {
 	}
 	l.mu.Unlock()
 	if first {
-		l.proxy.hit(f.kind)
+		l.proxy.hit(f)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if up && l.deafUp || !up && l.deafDown {
 		return isLost
 	}
-	if f.mild != up {
+	if f.before != up {
 		return passes
 	}
 	switch f.kind {
 	case reset:
-		if l.patience--; f.mild || l.patience < 0 {
+		if l.patience--; f.before || l.patience < 0 {
 			return cuts
 		}
 	case slowClose:

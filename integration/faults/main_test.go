@@ -24,12 +24,6 @@ func TestMain(m *testing.M) {
 	}
 	redis.SetLogger(silent{})
 	flag.Parse()
-	if os.Getenv("REBEARER_TEST_FAULTS") == "" && *long == 0 && !*open {
-		// On a machine that is starved of CPU for seconds it loses sessions by the
-		// one way that docs/replicas.md admits, so that it is run by hand.
-		fmt.Println("skipped: REBEARER_TEST_FAULTS is not set, and -faults.for is not given")
-		return
-	}
 	if *logs != "" {
 		var err error
 		if logFile, err = os.Create(*logs); err != nil {

@@ -22,12 +22,13 @@ type held struct {
 	Exchanged  int64 // sampled
 	Rest       int64 // HeapAlloc without these two
 	Goroutines int
+	Did        deeds
 }
 
-func (h held) String() string {
+// cells are the columns of the report.
+func (h held) cells() string {
 	mb := func(n int64) float64 { return float64(n) / (1 << 20) }
-	return fmt.Sprintf("HeapInuse %.1f MB (verified tokens %.1f, exchanged %.1f, all else %.1f), %d goroutines",
-		mb(h.HeapInuse), mb(h.Verified), mb(h.Exchanged), mb(h.Rest), h.Goroutines)
+	return fmt.Sprintf("%.1f MB | %.1f MB | %.1f MB | %.1f MB | %d", mb(h.HeapInuse), mb(h.Verified), mb(h.Exchanged), mb(h.Rest), h.Goroutines)
 }
 
 // figures tells what is held, when nothing is in flight.
@@ -37,7 +38,7 @@ func (b *bff) figures(w http.ResponseWriter, r *http.Request) {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	h := held{HeapInuse: int64(m.HeapInuse), Goroutines: runtime.NumGoroutine()}
+	h := held{HeapInuse: int64(m.HeapInuse), Goroutines: runtime.NumGoroutine(), Did: b.did.read()}
 	h.Verified, h.Exchanged = b.sampled()
 	h.Rest = int64(m.HeapAlloc) - h.Verified - h.Exchanged
 	if r.FormValue("stacks") != "" {

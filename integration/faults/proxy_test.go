@@ -5,6 +5,7 @@ package faults
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -30,9 +31,23 @@ type fault struct {
 	kind kind
 	// delay is that of the answer to a byte, there and back, and that of a close.
 	delay time.Duration
-	// mild: a request is lost before its server has the last byte of it, or not
-	// at all, so that no answer is cut after its effect. Not mild: answers are.
-	mild bool
+	// before: a request is lost before its server has the last byte of it, or not
+	// at all, so that no answer is cut after its effect. Not before: answers are.
+	before bool
+}
+
+// losesNothing reports whether all arrives, sooner or later.
+func (k kind) losesNothing() bool { return k == latency || k == trickle }
+
+// String names the fault as the report does.
+func (f fault) String() string {
+	switch {
+	case f.kind.losesNothing():
+		return string(f.kind)
+	case f.before:
+		return string(f.kind) + ", requests are lost"
+	}
+	return string(f.kind) + ", answers are lost"
 }
 
 // proxy is a way to a server that can fail.
@@ -48,16 +63,23 @@ type proxy struct {
 	serial   int // of the fault
 	links    map[*link]bool
 	closed   bool
-	hits     map[kind]int // the connections that felt it
+	hits     map[string]int // the connections that felt it, by name of the fault
 }
+
+// ports are those of all proxies, one of which may refuse just now.
+var ports sync.Map
 
 // startProxy starts a proxy to an address. Its port is below those that the
 // kernel gives to clients, or a client could have it while it refuses.
 func startProxy(t testing.TB, target string) *proxy {
 	t.Helper()
-	p := &proxy{t: t, target: target, links: map[*link]bool{}, hits: map[kind]int{}}
+	p := &proxy{t: t, target: target, links: map[*link]bool{}, hits: map[string]int{}}
 	for range 100 {
-		p.addr = fmt.Sprintf("127.0.0.1:%d", 22000+rand.IntN(9000))
+		port := 22000 + rand.IntN(9000)
+		if _, taken := ports.LoadOrStore(port, true); taken {
+			continue
+		}
+		p.addr = fmt.Sprintf("127.0.0.1:%d", port)
 		if p.listen() == nil {
 			t.Cleanup(p.close)
 			return p
@@ -103,8 +125,9 @@ func (p *proxy) begin(f fault) {
 	for l := range p.links {
 		switch {
 		case f.kind == halfOpen:
-			l.deafen(f.mild)
-		case !f.mild && (f.kind == refusing || f.kind == badTLS || f.kind == reset):
+			l.deafen(f.before)
+		case !f.before && (f.kind == refusing || f.kind == badTLS || f.kind == reset):
+			p.hits[f.String()]++
 			l.cut()
 		}
 	}
@@ -145,33 +168,30 @@ func (p *proxy) close() {
 	p.all.Wait()
 }
 
-func (p *proxy) hit(k kind) {
+func (p *proxy) hit(f fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.hits[k]++
+	p.hits[f.String()]++
 }
 
-// counted returns how many connections felt which fault.
-func (p *proxy) counted() map[kind]int {
+// counted returns how many connections felt which fault, but for those that were
+// refused: the kernel does that.
+func (p *proxy) counted() map[string]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := map[kind]int{}
-	for k, n := range p.hits {
-		c[k] = n
-	}
-	return c
+	return maps.Clone(p.hits)
 }
 
 // connect serves one client.
 func (p *proxy) connect(client *net.TCPConn) {
-	l := &link{proxy: p, client: client, done: make(chan struct{}), patience: rand.IntN(4)}
+	l := &link{proxy: p, client: client, done: make(chan struct{}), patience: rand.IntN(6)}
 	f, serial := p.now()
 	l.born = serial
 	switch f.kind {
 	case halfOpen: // it accepts, and that is all
 		l.deafUp, l.deafDown = true, true
 	case badTLS:
-		p.hit(badTLS)
+		p.hit(f)
 		refuseTLS(client)
 		return
 	}
@@ -189,7 +209,7 @@ func (p *proxy) connect(client *net.TCPConn) {
 	}
 	defer p.remove(l)
 	if l.server == nil {
-		p.hit(halfOpen)
+		p.hit(f)
 		io.Copy(io.Discard, client)
 		client.Close()
 		return

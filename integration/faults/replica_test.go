@@ -18,7 +18,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rebearer/rebearer/authtest"
@@ -47,7 +46,6 @@ type order struct {
 	Redis    string
 	Roots    string // PEM
 	Redirect bool
-	Lease    time.Duration
 }
 
 // event is what a replica tells on its standard output, a line each.
@@ -89,6 +87,7 @@ type bff struct {
 	coordinator *tokencache.Coordinator
 	api         *client.Client
 	raw         *http.Client
+	did         did
 }
 
 // runReplica is the process of a replica.
@@ -108,6 +107,7 @@ func runReplica() error {
 	if err != nil {
 		return err
 	}
+	store.Client.AddHook(dialHook{&b.did})
 	b.open(store)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -137,7 +137,7 @@ func (b *bff) open(store tokencache.Store) {
 	roots.AppendCertsFromPEM([]byte(b.Roots))
 	b.base = &http.Transport{
 		TLSClientConfig:     &tls.Config{RootCAs: roots},
-		DialContext:         (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
+		DialContext:         b.did.dialing((&net.Dialer{Timeout: 5 * time.Second}).DialContext),
 		TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConnsPerHost: 64,
 		IdleConnTimeout:     10 * time.Second,
@@ -149,7 +149,7 @@ func (b *bff) open(store tokencache.Store) {
 	}
 	b.coordinator = &tokencache.Coordinator{
 		Refresher: endpoint, Revoker: endpoint, Store: store, Realm: "faults bff", Log: log,
-		Hold: 2 * time.Minute, Lease: b.Lease,
+		Hold: 2 * time.Minute,
 	}
 	b.auth = &middleware.Authenticator{
 		Coordinator: b.coordinator,
@@ -162,7 +162,7 @@ func (b *bff) open(store tokencache.Store) {
 	if b.Redirect {
 		b.auth.Mode = middleware.Redirect
 	}
-	signed := &transport.Transport{Base: b.base, Origins: []string{b.API}}
+	signed := &transport.Transport{Base: &sent{b.base, &b.did}, Origins: []string{b.API}}
 	b.api, b.raw = client.New(b.API, signed), &http.Client{Transport: signed}
 }
 
@@ -216,6 +216,8 @@ func subject(r *http.Request) string {
 func (b *bff) item(r *http.Request, i int) (a answer, err error) {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
+	ctx, called := b.did.call(ctx)
+	defer called()
 	resp, err := b.api.R(ctx).SetHeader(authtest.UserHeader, subject(r)).SetResult(&a).Get(fmt.Sprint("/items/", i))
 	if err == nil {
 		a.Subject = resp.Header().Get(authtest.UserHeader)
@@ -227,6 +229,8 @@ func (b *bff) item(r *http.Request, i int) (a answer, err error) {
 func (b *bff) comment(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
 	defer cancel()
+	ctx, called := b.did.call(ctx)
+	defer called()
 	body := io.Reader(r.Body)
 	if r.FormValue("whole") != "" {
 		text, err := io.ReadAll(r.Body)
@@ -295,39 +299,4 @@ func (b *bff) signIn(w http.ResponseWriter, r *http.Request) {
 	if err := b.auth.SignIn(w, r, t); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}
-}
-
-// watched tells of each request to the token endpoint whose answer did not come,
-// and gives each a name by which the authorization server knows it.
-type watched struct {
-	http.RoundTripper
-	name   string
-	teller *teller
-	serial atomic.Int64
-}
-
-func (w *watched) RoundTrip(r *http.Request) (*http.Response, error) {
-	id := fmt.Sprint(w.name, "-", w.serial.Add(1))
-	r = r.Clone(r.Context())
-	r.Header.Set(attemptHeader, id)
-	resp, err := w.RoundTripper.RoundTrip(r)
-	if err != nil {
-		w.teller.tell(event{Lost: &attempt{id, err.Error()}})
-		return nil, err
-	}
-	resp.Body = &watchedBody{resp.Body, func(err error) { w.teller.tell(event{Lost: &attempt{id, err.Error()}}) }}
-	return resp, nil
-}
-
-type watchedBody struct {
-	io.ReadCloser
-	lost func(error)
-}
-
-func (b *watchedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		b.lost(err)
-	}
-	return n, err
 }

@@ -16,14 +16,26 @@ import (
 type way struct {
 	name  string
 	proxy *proxy
-	mild  bool
-	kinds []kind
-	gap   time.Duration // the longest time without a fault
-	last  time.Duration // of the longest fault
+	deck  []fault
+	last  time.Duration // of the longest fault, and the longest time without one
 
 	mu      sync.Mutex
-	faults  map[kind]int
-	windows []window // when there were faults
+	faults  map[string]int // by name
+	windows []window       // when there were faults
+}
+
+// deckOf returns each fault that a way can have. A mild one loses requests, but
+// no answers.
+func deckOf(kinds []kind, mild bool) (all []fault) {
+	for _, k := range kinds {
+		if !k.losesNothing() {
+			all = append(all, fault{kind: k, before: true})
+		}
+		if k.losesNothing() || !mild {
+			all = append(all, fault{kind: k})
+		}
+	}
+	return all
 }
 
 type window struct {
@@ -31,15 +43,21 @@ type window struct {
 	from, to time.Time
 }
 
-// storm has faults come and go until ctx ends, and leaves the way healed. The
-// same seed gives the same faults; what they meet depends on the machine.
-func (w *way) storm(ctx context.Context, seed uint64) {
+// storm has faults come and go for d at least, and until each was there; none
+// comes again before all others have. It leaves the way healed. The same seed
+// gives the same faults; what they meet depends on the machine.
+func (w *way) storm(ctx context.Context, d time.Duration, seed uint64) {
 	defer w.proxy.end()
 	r := rand.New(rand.NewPCG(seed, uint64(len(w.name))))
-	for {
-		calm := between(r, w.gap/2, w.gap) // so that what was slow ends before the next
-		f := fault{kind: w.kinds[r.IntN(len(w.kinds))], delay: between(r, 50*time.Millisecond, 3*time.Second), mild: w.mild}
-		lasts := between(r, w.last/8, w.last)
+	deck, until := slices.Clone(w.deck), time.Now().Add(d)
+	for n := 0; n < len(deck) || time.Now().Before(until); n++ {
+		if n%len(deck) == 0 {
+			r.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+		}
+		f := deck[n%len(deck)]
+		calm := between(r, w.last/2, w.last) // so that what was slow ends before the next
+		f.delay = between(r, 50*time.Millisecond, min(2*w.last, 3*time.Second))
+		lasts := between(r, w.last/4, w.last)
 		if !pause(ctx, calm) {
 			return
 		}
@@ -48,7 +66,7 @@ func (w *way) storm(ctx context.Context, seed uint64) {
 		going := pause(ctx, lasts)
 		w.proxy.end()
 		w.mu.Lock()
-		w.faults[f.kind]++
+		w.faults[f.String()]++
 		w.windows = append(w.windows, window{f, from, time.Now()})
 		w.mu.Unlock()
 		if !going {
@@ -65,7 +83,7 @@ func (w *way) failed(from, to time.Time) string {
 	var b strings.Builder
 	for _, f := range w.windows {
 		if f.from.Before(to) && f.to.After(from) {
-			fmt.Fprintf(&b, " %s: %s %s–%s", w.name, f.kind, clock(f.from), clock(f.to))
+			fmt.Fprintf(&b, " %s: %s %s–%s", w.name, f.fault, clock(f.from), clock(f.to))
 			if f.kind == latency {
 				fmt.Fprintf(&b, " of %v", f.delay.Round(time.Millisecond))
 			}
@@ -120,13 +138,42 @@ func (s *stalls) add(from, to time.Time) {
 	s.all = append(s.all, window{fault{kind: stall}, from, to})
 }
 
+// lease is the default, of which a holder need not write for two thirds.
+const lease = 3 * time.Second
+
+// cost reports whether the stalls between the two times took a lease from its
+// holder: as much of it as that.
+func (s *stalls) cost(from, to time.Time) bool {
+	for _, w := range s.sorted() {
+		if w.to.After(from) && w.from.Before(to) && s.during(w.from, w.from.Add(lease)) >= lease*2/3 {
+			return true
+		}
+	}
+	return false
+}
+
+// within lists the stalls between the two times.
+func (s *stalls) within(from, to time.Time) string {
+	var b strings.Builder
+	for _, w := range s.sorted() {
+		if w.to.After(from) && w.from.Before(to) {
+			fmt.Fprintf(&b, " %s %s–%s", w.kind, clock(w.from), clock(w.to))
+		}
+	}
+	return b.String()
+}
+
+// sorted returns them, the first first.
+func (s *stalls) sorted() []window {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(slices.Values(s.all), func(a, b window) int { return a.from.Compare(b.from) })
+}
+
 // during returns for how much of the time between the two some process stood
 // still.
 func (s *stalls) during(from, to time.Time) (sum time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	all := slices.SortedFunc(slices.Values(s.all), func(a, b window) int { return a.from.Compare(b.from) })
-	for _, w := range all {
+	for _, w := range s.sorted() {
 		begins, ends := later(w.from, from), w.to
 		if ends.After(to) {
 			ends = to

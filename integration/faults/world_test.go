@@ -36,9 +36,13 @@ type world struct {
 	clicking atomic.Bool
 	tabs     sync.WaitGroup
 	stalls   stalls
-	lease    time.Duration
+	began    time.Time
 
 	requests, wrong, serial atomic.Int64
+
+	// What is known in the end.
+	before, after []held
+	again, ended  map[string]int // refresh tokens presented again, and sessions, by reason
 
 	mu     sync.Mutex
 	losses []loss
@@ -61,26 +65,29 @@ type replica struct {
 	addr  string
 }
 
-func newWorld(t *testing.T, e extent, m manner) *world {
+func newWorld(t *testing.T, e extent, mild bool) *world {
 	t.Helper()
 	server := redisd.Start(t)
-	w := &world{t: t, ledger: newLedger(), lease: m.lease, seen: map[string]map[outcome]int{}, posts: map[string]bool{}}
-	w.as = authtest.NewAS(authtest.ASConfig{Wire: authtest.TLS, Alg: "EdDSA", AccessTTL: 4 * time.Second, RefreshTTL: 24 * time.Hour})
+	w := &world{t: t, began: time.Now(), ledger: newLedger(), seen: map[string]map[outcome]int{}, again: map[string]int{}, ended: map[string]int{}, posts: map[string]bool{}}
+	w.as = authtest.NewAS(authtest.ASConfig{
+		Wire: authtest.TLS, Alg: "EdDSA", AccessTTL: 4 * time.Second, RefreshTTL: 24 * time.Hour,
+		Delay: 200 * time.Millisecond, // so that a replica comes while the other presents
+	})
 	t.Cleanup(w.as.Close)
 	w.api = w.as.NewAPI()
 	t.Cleanup(w.api.Close)
 	w.ledger.watch(w.as, w.api)
 	hops := []kind{latency, reset, slowClose, halfOpen, trickle, refusing, badTLS}
 	w.ways = []*way{
-		{name: "API", kinds: hops, proxy: startProxy(t, host(w.api.URL))},
-		{name: "AS", kinds: hops, proxy: startProxy(t, host(w.as.URL)), mild: m.mild},
-		{name: "Redis", kinds: hops[:6], proxy: startProxy(t, server.Addr())},
+		{name: "API", deck: deckOf(hops, false), proxy: startProxy(t, host(w.api.URL))},
+		{name: "AS", deck: deckOf(hops, mild), proxy: startProxy(t, host(w.as.URL))},
+		{name: "Redis", deck: deckOf(hops[:6], false), proxy: startProxy(t, server.Addr())}, // without TLS
 	}
 	for _, way := range w.ways {
-		way.faults, way.gap, way.last = map[kind]int{}, e.fault, e.fault
+		way.faults, way.last = map[string]int{}, e.fault
 	}
 	for i := range 2 {
-		w.replicas = append(w.replicas, w.startReplica(order{Name: fmt.Sprint("replica", i+1), Redirect: i == 1, Lease: m.lease}))
+		w.replicas = append(w.replicas, w.startReplica(order{Name: fmt.Sprint("replica", i+1), Redirect: i == 1}))
 	}
 	w.clean = &http.Transport{MaxIdleConnsPerHost: e.users * 2}
 	t.Cleanup(w.clean.CloseIdleConnections)
