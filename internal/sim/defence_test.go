@@ -61,7 +61,7 @@ var defences = []defence{
 	{"what is unstored is kept", "tokencache/lead.go", "l.local.Swap(ctx, l.id, l.localVersion(ctx), l.seal(mine), l.hold())\n", "", false},
 	{"a tomb stays while somebody may present", "tokencache/revoke.go", "newest.Same(t) && !known {", "newest.Same(t) && (!known || true) {", false},
 	{"who stood still looks before it serves", "tokencache/lead.go", "\t\tif unread == nil {\n", "\t\tif unread == nil && !late {\n", false},
-	{"a sign-in ends the session before it", "middleware/signin.go", "failed := s.auth.Coordinator.Replace(ctx, old.Token, t); failed != nil &&", "failed := ctx.Err(); old.IsZero() && failed != nil &&"},
+	{"a sign-in ends the session before it", "middleware/signin.go", "failed := s.auth.Coordinator.Replace(ctx, old.Token, t); failed != nil &&", "failed := ctx.Err(); old.IsZero() && failed != nil &&", false},
 	{"a fetch clears no cookies for a session that was replaced", "middleware/answer.go", "|| reasonOf(err) == reason.Replaced {", "{", false},
 }
 
