@@ -11,9 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/rebearer/rebearer/internal/compact"
+	"github.com/rebearer/rebearer/internal/shared"
 	"github.com/rebearer/rebearer/tokencache"
 	"github.com/rebearer/rebearer/tokencache/reason"
 )
@@ -28,8 +30,9 @@ import (
 // Store, and no response that is on its way brings it back.
 type Sessions struct {
 	// Store keeps them. Replicas share one; that of the Coordinator is as good
-	// as any. If nil, this process's memory does, up to 64 MiB, about 30,000
-	// sessions: they end with the process, and sign-ins fail while it is full.
+	// as any. If nil, this process's memory does, up to 64 MiB, some 50,000
+	// sessions with tokens of 1,000 bytes: they end with the process, and
+	// sign-ins fail while it is full.
 	Store tokencache.Store
 	// Idle is how long a session lives that nobody uses. If zero, 24 h.
 	Idle time.Duration
@@ -77,9 +80,6 @@ type entry struct {
 const (
 	nameSize = 32 // bytes
 	idSize   = 24
-	// entryHead begins a value: a format and, where a MemoryStore reads the
-	// state of an entry, that this one is never evicted.
-	entryHead = "\x01s"
 )
 
 func newEntry(name string) (*entry, error) {
@@ -106,11 +106,11 @@ var (
 
 // fill reads what is in the Store.
 func (e *entry) fill(from tokencache.Entry) error {
-	value, head := from.Value, []byte(entryHead)
-	if len(value) < len(head) || string(value[:len(head)]) != entryHead {
+	sealed, ours := strings.CutPrefix(string(from.Value), shared.Session)
+	if !ours {
 		return errForeign
 	}
-	plain, err := e.aead.Open(nil, nil, value[len(head):], head)
+	plain, err := e.aead.Open(nil, nil, []byte(sealed), []byte(shared.Session))
 	if err != nil {
 		return errForeign
 	}
@@ -137,7 +137,7 @@ func (e *entry) value(token []byte) []byte {
 	b.Bytes(1, token)
 	b.Int(2, e.created.UnixMilli())
 	b.Int(3, e.used.UnixMilli())
-	head := []byte(entryHead)
+	head := []byte(shared.Session)
 	return e.aead.Seal(head, nil, b, head)
 }
 

@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -261,5 +262,34 @@ func TestNamesOfNoSession(t *testing.T) {
 	}
 	if opened(t, a, map[string]string{"rebearer-session": name}) == "" {
 		t.Error("and its own does not open it")
+	}
+}
+
+// B28: a memory that is full takes no more sign-ins, and keeps those that there are.
+func TestSessionsAreNotEvicted(t *testing.T) {
+	store := &tokencache.MemoryStore{MaxBytes: 64 << 10}
+	a := keeping(new(binding), &middleware.Sessions{Store: store})
+	a.Coordinator.Store, a.Coordinator.Realm = store, "as bff"
+	var all []map[string]string
+	for {
+		w := httptest.NewRecorder()
+		if err := a.SignIn(w, httptest.NewRequest("POST", "/login", nil), sized(1000)); err != nil {
+			break
+		}
+		all = append(all, jarOf(w.Result().Cookies()))
+		if len(all) > 1000 {
+			t.Fatal("it is never full")
+		}
+	}
+	for i := range 100 { // parked successors that find no place
+		a.Coordinator.Refresh(t.Context(), tokencache.NewToken(tokencache.TokenFields{Access: "A", Refresh: fmt.Sprint("R", i)}))
+	}
+	for i, has := range all {
+		if opened(t, a, has) == "" {
+			t.Fatalf("of %d sessions, number %d is gone", len(all), i)
+		}
+	}
+	if t.Logf("%d sessions of 1,000 bytes in 64 KiB", len(all)); len(all) < 30 {
+		t.Errorf("%d sessions in 64 KiB", len(all))
 	}
 }

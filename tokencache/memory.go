@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rebearer/rebearer/internal/memlog"
+	"github.com/rebearer/rebearer/internal/shared"
 )
 
 // MemoryStore is a [Store] for one process. Its zero value is ready to use. It
@@ -18,8 +19,9 @@ import (
 //
 // When it is full it evicts what costs least to lose: first what has expired,
 // then what the browser has received, then successors that still wait for
-// their browser. It never evicts an exchange in flight or a session that was
-// ended; if nothing else is left, it refuses to store more. What was written at
+// their browser. It never evicts an exchange in flight, a session that was ended,
+// or one that a middleware.Sessions keeps here; if nothing else is left, it
+// refuses to store more. What was written at
 // about the same time is evicted together, 1/64 of MaxBytes or 64 KiB at a time.
 //
 // An entry takes some 50 bytes beside its value, and is no object of its own: a
@@ -50,7 +52,7 @@ const (
 	fixed  = memlog.Kept        // never evicted
 )
 
-var errFull = errors.New("rebearer: the MemoryStore is full of exchanges in flight and ended sessions")
+var errFull = errors.New("rebearer: the MemoryStore is full of what it must not evict")
 
 func classOf(value []byte) memlog.Class {
 	switch stateOf(value) {
@@ -58,6 +60,9 @@ func classOf(value []byte) memlog.Class {
 		return fixed
 	case done:
 		return parked
+	}
+	if bytes.HasPrefix(value, []byte(shared.Session)) {
+		return fixed
 	}
 	return cheap
 }
