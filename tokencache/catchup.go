@@ -126,5 +126,5 @@ func (r record) ends() bool {
 // newer reports whether t was issued after u, and does not end before it.
 func (t Token) newer(u Token) bool {
 	sooner := !t.Expiry().IsZero() && t.Expiry().Before(u.Expiry())
-	return t.Access() != u.Access() && t.Issued().After(u.Issued()) && !sooner
+	return t.Access() != u.Access() && u.older(t) && !sooner
 }

@@ -203,10 +203,11 @@ func (c *Coordinator) refresh(ctx context.Context, how claim) outcome {
 	flight += " " + spent.Resource()
 	var out outcome
 	// A flight may be under way for another access token of this session, and
-	// find that what we call spent replaces it. Then ours is the next.
+	// find that what we call spent replaces it, or bring one that is older than
+	// ours. Then ours is the next.
 	for range 3 {
 		out = c.join(ctx, flight, how)
-		if out.err != nil || out.presented || out.token.Access() != spent.Access() {
+		if out.err != nil || out.presented && out.led || !out.token.stale(spent) {
 			break
 		}
 	}

@@ -42,6 +42,6 @@ func (x *exchange) deliver(ctx context.Context, k keys, kept view) view {
 // did not take.
 func (r record) outranks(kept record) bool {
 	mine, theirs := kept.Token.token(), r.Token.token()
-	newer := mine.Refresh() == theirs.Refresh() && mine.Issued().After(theirs.Issued())
+	newer := mine.Refresh() == theirs.Refresh() && theirs.older(mine)
 	return r.state == over || r.state.exchanged() && !newer
 }

@@ -234,20 +234,20 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 	version, _ := l.last()
 	pause, patience := 20*time.Millisecond, l.lease()/2
 	for {
+		began := time.Now()
 		now, ok, failed := l.attempt(ctx, version, mine, patience)
+		stood := time.Since(began) > patience+l.retry() // still, as a process
 		patience = l.lease()
 		if ok {
 			return mine, nil
 		}
 		var unread error
-		looked := time.Now()
 		if failed != nil { // the outcome is unknown
+			looked := time.Now()
 			now, unread = l.load(ctx, l.id)
+			stood = stood || time.Since(looked) > l.lease()+l.retry()
 		}
-		late := failed == nil || time.Now().After(until)
-		if unread != nil && time.Since(looked) > l.lease()+l.retry() {
-			late = false // it was not the Store that stood still
-		}
+		late := failed == nil || time.Now().After(until) && !stood
 		if unread == nil {
 			r, bad := l.open(now)
 			ours := r.state == mine.state && r.nonce == l.nonce

@@ -2,6 +2,7 @@ package tokencache_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"sync"
 	"testing"
@@ -121,4 +122,56 @@ func TestASuccessorThatSeemsOlderIsOne(t *testing.T) {
 			two.Wait(t.Context())
 		})
 	}
+}
+
+// B15: whoever joins an exchange shows an access token that is newer than the
+// one it brings, late. It is not given that one.
+func TestWhoJoinsAnExchangeIsNotGivenAnOlderAccessToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{rotation: constant, lives: time.Hour}
+		a, b, wire := replicas(server)
+		server.next(func(as *as, ctx context.Context, spent tokencache.Token) (tokencache.Token, error) {
+			wire.on(down) // what it brings is not stored for 15 s
+			return as.exchange(ctx, spent)
+		})
+		go func() {
+			got, err := a.Refresh(t.Context(), alice)
+			is(t, "alice-access-1", got, err)
+		}()
+		synctest.Wait()
+		newer, err := b.Refresh(t.Context(), alice)
+		is(t, "alice-access-2", newer, err)
+		_, err = a.Refresh(t.Context(), newer)
+		because(t, reason.Store, err)
+	})
+}
+
+// B27: an answer that was long on its way brings an access token that is older than
+// one that overtook it. What both say of themselves tells (iat, RFC 7519 section
+// 4.1.6), not when they came.
+func TestAnAnswerThatWasOvertakenIsOlder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issue := func() tokencache.Token {
+			claims := fmt.Sprintf(`{"iat":%d,"exp":%d}`, time.Now().Unix(), time.Now().Add(time.Hour).Unix())
+			return tokencache.NewToken(tokencache.TokenFields{Access: "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".x", Refresh: "R"})
+		}
+		a, b, wire := replicas(nil)
+		a.Refresher = refresher(func(context.Context, tokencache.Token) (tokencache.Token, error) {
+			wire.on(down)
+			defer time.Sleep(9 * time.Second)
+			return issue(), nil
+		})
+		b.Refresher = refresher(func(context.Context, tokencache.Token) (tokencache.Token, error) { return issue(), nil })
+		spent := issue()
+		time.Sleep(time.Minute)
+		go a.Refresh(t.Context(), spent)
+		synctest.Wait()
+		newer, err := b.Refresh(t.Context(), spent)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Wait(t.Context())
+		_, err = a.Refresh(t.Context(), newer)
+		because(t, reason.Store, err)
+	})
 }

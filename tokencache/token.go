@@ -223,9 +223,22 @@ func (t Token) Same(u Token) bool {
 // one that was issued before the spent one cannot. Elsewhere the chain tells what
 // follows what, and clocks are not asked: they differ, and a successor that is not
 // believed would be a second presentation.
-func (t Token) replaces(spent Token) bool {
-	older := t.Refresh() == spent.Refresh() && milli(t.Issued()) < milli(spent.Issued()) && !t.Issued().IsZero()
-	return t.Access() != spent.Access() && t.Valid(0) && !older
+func (t Token) replaces(spent Token) bool { return t.Valid(0) && !t.stale(spent) }
+
+// stale reports whether t is the spent token, or known to have been there before.
+func (t Token) stale(spent Token) bool {
+	return t.Access() == spent.Access() || t.Refresh() == spent.Refresh() && t.older(spent)
+}
+
+// older reports whether the access token is known to have been issued before that
+// of u. What both say of themselves is of one clock, the server's. When an answer
+// came is not: it may have been on its way while a later one overtook it.
+func (t Token) older(u Token) bool {
+	one, other := claims.Parse(t.Access()).IssuedAt, claims.Parse(u.Access()).IssuedAt
+	if one.IsZero() || other.IsZero() {
+		one, other = t.Issued(), u.Issued()
+	}
+	return milli(one) < milli(other) && !one.IsZero()
 }
 
 const redacted = "Token(…)"

@@ -8,7 +8,6 @@ var resourceMutations = []mutation{
 	{behaviours: "T-K5", file: "tokencache/resource.go", old: "if v, ok := own.s.others[resource]; ok {", new: "if v, ok := own.s.others[resource]; ok && false {"},
 	{behaviours: "T-K5", file: "tokencache/resource.go", old: "if v := (Token{s}); v.Valid(0) {", new: "if v := (Token{s}); true {"},
 	{behaviours: "T-K5", file: "tokencache/walk.go", old: "next := v.Token.token().For(resource)", new: "next := v.Token.token()"},
-	{behaviours: "T-K5 B48", file: "tokencache/kept.go", old: ".For(x.spent.Resource())", new: ""},
 	{behaviours: "T-K5 T-D10", file: "tokencache/coordinator.go", old: "\tflight += \" \" + spent.Resource()\n", new: ""},
 	{behaviours: "T-K5 B15", file: "tokencache/cache.go", old: "t.Access() != spent.Access() && t.Valid(0)", new: "t.Valid(0)"},
 	{behaviours: "T-K5 B15", file: "tokencache/coordinator.go", old: "for range 3 {", new: "for range 1 {"},
@@ -45,7 +44,6 @@ var resourceMutations = []mutation{
 	// tokencache: a session that moves on more often
 	{behaviours: "B53 T-D15", file: "tokencache/lead.go", old: ", Before: l.before()}", new: "}"},
 	{behaviours: "B53 T-D15", file: "tokencache/lead.go", old: "range append(r.Before, r.Prev) {", new: "range []string{r.Prev} {"},
-	{behaviours: "B53", file: "tokencache/lead.go", old: "return ids[max(0, len(ids)-maxLinks):]", new: "return ids"},
 	{behaviours: "B55", file: "tokencache/catchup.go", old: " && !c.overtaken() {", new: " {"},
 	{behaviours: "B50", file: "tokencache/catchup.go", old: " || !c.coordinator.several.Load() {", new: " {"},
 	{behaviours: "B53", file: "tokencache/accompany.go", old: "return f.cache.coordinator.several.Load() || !time", new: "return !time"},

@@ -50,19 +50,19 @@ func (w *world) committed(q *request) {
 	f := q.family()
 	switch again := q.signsOut() && q.path != "/auth/logout" && f != nil && f.replaced && !w.emptied; {
 	case !again || w.now().After(f.left.Add(timeout)):
-	case f.keptBy(q.to), q.to.isAlone(), f.forked():
-		w.counts["limit: who alone has a successor clears the cookies of a later sign-in"]++
+	case f.broken(), q.to.isAlone(), f.forked():
+		w.counts["limit: a sign-in does not reach what the Store never had, and that clears its cookies"]++
 	default:
 		w.fail("%s, which showed %s, clears the cookies of the session that has replaced it", q.name, q.shown.text())
 	}
 }
 
-// keptBy reports whether the replica has got a successor that the Store has never
+// broken reports whether somebody has got a successor that the Store has never
 // had: who ends the session elsewhere does not reach that link, and it is refused.
-func (f *family) keptBy(r *replica) bool {
+func (f *family) broken() bool {
 	for _, g := range f.generations {
 		for _, p := range g.presentations {
-			if p.by == r && p.got != nil && !p.got.stored {
+			if p.got != nil && !p.got.stored {
 				return true
 			}
 		}

@@ -138,7 +138,7 @@ func (w *world) presented(g *generation, p *presentation) {
 		w.fail("%s is presented %d times, of which %d without a cause", g.refresh, n, plain)
 	}
 	// Another replica may rest for a second on what it has seen.
-	if f := g.family; !f.left.IsZero() && f.ended == "" && p.excuse != "alone" && p.sent.After(f.left.Add(time.Second)) && !w.expired(f.left) {
+	if f := g.family; !f.left.IsZero() && f.ended == "" && !f.forked() && p.sent.After(f.left.Add(time.Second)) && !w.expired(f.left) {
 		w.fail("%s is presented after its session was ended at %v", g.refresh, f.left.Sub(began))
 	}
 }
@@ -219,8 +219,9 @@ func (w *world) seen(g *generation, where string) {
 	if !g.stored && excuse == "" {
 		w.fail("%s is seen %s before it was stored", g.text(), where)
 	}
-	// Who stood still hears of it. Who is cut off cannot.
-	if buried := g.from.buried; !buried.IsZero() && !w.expired(buried) && w.server.mode != lasting && (excuse == "" || excuse == "stall") {
+	// Who stood still hears of it, though it may have looked a second ago. Who is cut
+	// off cannot.
+	if buried := g.from.buried; !buried.IsZero() && w.now().After(buried.Add(time.Second)) && !w.expired(buried) && w.server.mode != lasting && (excuse == "" || excuse == "stall") {
 		w.fail("%s is seen %s after its session was ended", g.text(), where)
 	}
 }
