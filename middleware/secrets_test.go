@@ -2,28 +2,37 @@ package middleware_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rebearer/rebearer/authtest"
+	"github.com/rebearer/rebearer/telemetry"
 	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/event"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
 var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"}
 
 // B75, T-I1, T-I3: no byte of a token, nor of the verifier's secret, is in what a
-// run prints: logs at their lowest level, pages, problems, errors, and whatever
-// somebody prints of what we hand out.
+// run prints: logs at their lowest level, pages, problems, errors, events, spans,
+// metrics, and whatever somebody prints of what we hand out.
 func TestNothingPrintsAToken(t *testing.T) {
 	var out bytes.Buffer
 	w := start(t)
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.auth.Log, w.auth.Coordinator.Log = log, log
+	telemetry := w.measured(&out)
 	print := func(v any) {
 		for _, verb := range verbs {
 			fmt.Fprintf(&out, verb+"\n", v)
@@ -88,6 +97,7 @@ func TestNothingPrintsAToken(t *testing.T) {
 	}
 	w.as.Fail(nil)
 	w.auth.Coordinator.Wait(t.Context())
+	telemetry()
 	for _, secret := range secrets {
 		for _, form := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), strings.Trim(fmt.Sprint([]byte(secret)), "[]")} {
 			if secret != "" && strings.Contains(out.String(), form) {
@@ -97,6 +107,40 @@ func TestNothingPrintsAToken(t *testing.T) {
 	}
 	if len(secrets) < 40 || out.Len() < 10_000 {
 		t.Errorf("%d secrets, %d bytes printed: this proves little", len(secrets), out.Len())
+	}
+}
+
+// measured has the events printed, and returns what prints the spans and the
+// metrics that were made of them.
+func (w *world) measured(out *bytes.Buffer) (print func()) {
+	spans, metrics := tracetest.NewSpanRecorder(), metric.NewManualReader()
+	observer := &telemetry.Observer{
+		TracerProvider: trace.NewTracerProvider(trace.WithSpanProcessor(spans)),
+		MeterProvider:  metric.NewMeterProvider(metric.WithReader(metrics)),
+	}
+	var mu sync.Mutex
+	w.auth.Coordinator.Observe = func(ctx context.Context, e event.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		// A request that is traced is somebody else's business: here all are.
+		ctx, span := observer.TracerProvider.Tracer("test").Start(ctx, "request")
+		defer span.End()
+		fmt.Fprintf(out, "%+v %#v %v\n", e, e, e.Err)
+		observer.Observe(ctx, e)
+	}
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		var all metricdata.ResourceMetrics
+		if err := metrics.Collect(w.t.Context(), &all); err != nil || len(all.ScopeMetrics) != 1 || len(all.ScopeMetrics[0].Metrics) < 6 {
+			w.t.Errorf("%v, or few metrics: %v", err, all)
+		}
+		fmt.Fprintf(out, "%+v\n", all)
+		json.NewEncoder(out).Encode(all)
+		json.NewEncoder(out).Encode(tracetest.SpanStubsFromReadOnlySpans(spans.Ended()))
+		if len(spans.Ended()) < 20 {
+			w.t.Errorf("only %d spans", len(spans.Ended()))
+		}
 	}
 }
 

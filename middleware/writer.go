@@ -9,8 +9,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/rebearer/rebearer/internal/shared"
 	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/event"
 )
 
 // The session is an http.ResponseWriter that sets the cookies at the last
@@ -135,6 +138,7 @@ func (s *session) finish() {
 		s.lines()
 	} else {
 		s.auth.log(s.request, slog.LevelDebug, "new tokens are parked for the next request")
+		s.tell(event.Parked)
 	}
 }
 
@@ -176,7 +180,9 @@ func (s *session) lines() []string {
 	}
 	before := s.handed
 	lines, err := s.hand(t)
-	_ = before
+	if err == nil && changed && !t.Same(before) && t.Same(s.handed) {
+		s.tell(event.Delivered)
+	}
 	if err != nil {
 		s.auth.warn(s.request, "new tokens cannot be handed over", err)
 		return nil
@@ -185,6 +191,11 @@ func (s *session) lines() []string {
 		lines = append(s.auth.strays(s.request), lines...)
 	}
 	return lines
+}
+
+// tell says what has become of new tokens.
+func (s *session) tell(what event.Kind) {
+	shared.Tell(s.request.Context(), s.cache, event.Event{Kind: what, Began: time.Now()})
 }
 
 // hand returns what hands the token to the browser. With [Sessions] nothing does:

@@ -107,12 +107,16 @@ func (c *Cache) refresh(ctx context.Context, spent Token, how claim) (Token, err
 	if c == nil || c.coordinator == nil {
 		return Token{}, ErrNoRefreshToken
 	}
+	began := c.coordinator.clock()
 	now := c.Token().For(spent.Resource())
 	if now.answers(spent) {
+		how.spent = spent
+		c.coordinator.asked(ctx, began, how, outcome{})
 		return now, nil
 	}
 	how.spent, how.shown, how.since, how.trail = now, now.Refresh() == c.shown.Refresh(), c.born, c.way(now)
 	out := c.coordinator.refresh(ctx, how)
+	defer c.coordinator.asked(ctx, began, how, out)
 	if !out.token.IsZero() {
 		c.advance(now.own(), out.token.own(), out.path)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rebearer/rebearer/internal/reentry"
+	"github.com/rebearer/rebearer/tokencache/event"
 	"github.com/rebearer/rebearer/tokencache/reason"
 	"golang.org/x/sync/singleflight"
 )
@@ -91,6 +92,10 @@ type Coordinator struct {
 	// Log gets one record for each exchange and each end of a session, with
 	// its reason and never a token. If nil, nothing is logged.
 	Log *slog.Logger
+	// Observe is told of all that a refresh does, once it has ended: see package
+	// event. It is called by whoever did it, and must not block; what it panics
+	// with is dropped. Its context leads to no exchange. If nil, nobody is told.
+	Observe func(ctx context.Context, e event.Event)
 
 	local   MemoryStore // the Store if there is none, and what it did not take
 	flights singleflight.Group
@@ -141,7 +146,9 @@ func (c *Coordinator) patience() time.Duration { return c.timeout() + 5*time.Sec
 // returns at once with an error that is ctx.Err(). All other errors are
 // [ErrNoRefreshToken], [ErrReentrant] or an [*Error].
 func (c *Coordinator) Refresh(ctx context.Context, spent Token) (Token, error) {
-	out := c.refresh(ctx, claim{spent: spent, shown: true})
+	how, began := claim{spent: spent, shown: true}, c.clock()
+	out := c.refresh(ctx, how)
+	c.asked(ctx, began, how, out)
 	if out.err != nil {
 		return Token{}, out.err
 	}
@@ -163,6 +170,7 @@ type outcome struct {
 	path      []string // the refresh tokens that led to it, the oldest first
 	presented bool     // by this flight
 	led       bool     // by the one who reads this, rather than joined
+	exchange  *event.Exchange
 	err       error
 }
 

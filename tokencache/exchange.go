@@ -7,6 +7,7 @@ import (
 
 	"github.com/rebearer/rebearer/internal/claims"
 	"github.com/rebearer/rebearer/internal/reentry"
+	"github.com/rebearer/rebearer/tokencache/event"
 	"github.com/rebearer/rebearer/tokencache/reason"
 )
 
@@ -24,6 +25,7 @@ type exchange struct {
 	// doubtful: a write of ours has failed, and so may those of a holder have
 	// that does not renew.
 	doubtful bool
+	told     *event.Exchange // the last one that was begun, if that is told
 }
 
 func (c *Coordinator) begin(how claim) *exchange {
@@ -52,6 +54,9 @@ func (x *exchange) run() outcome {
 	}
 	if !errors.Is(out.err, ErrLoginRequired) { // else nothing is served any more
 		out.token = x.newest
+	}
+	if out.presented {
+		out.exchange = x.told
 	}
 	return out
 }

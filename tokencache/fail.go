@@ -5,11 +5,16 @@ import (
 	"maps"
 	"time"
 
+	"github.com/rebearer/rebearer/tokencache/event"
 	"github.com/rebearer/rebearer/tokencache/reason"
 )
 
 // fail shares a failure, after it has looked whether somebody else succeeded.
 func (l *leader) fail(ctx context.Context, e *Error, began time.Time) (Token, bool, error) {
+	alone, beaten := event.Failed, event.Dropped
+	if e.Unsent {
+		alone, beaten = event.Unsent, event.Unsent
+	}
 	if resource := l.at.Resource(); resource != "" && e.Reason.Ends() && e.Reason != reason.SubjectChanged {
 		// What is wrong may be the resource: some servers say invalid_grant where
 		// consent is missing. The session's own exchange is what proves its end.
@@ -21,6 +26,7 @@ func (l *leader) fail(ctx context.Context, e *Error, began time.Time) (Token, bo
 			err.Unsent = false
 			e = err // without the Store there is no proof
 		} else if found {
+			l.presented(event.Dropped, nil, began)
 			return Token{}, true, nil
 		} else if end := l.buried(ctx); end != nil {
 			e = end
@@ -43,11 +49,16 @@ func (l *leader) fail(ctx context.Context, e *Error, began time.Time) (Token, bo
 	l.learn(l.at, now)
 	switch {
 	case err != nil, now.nonce == l.nonce:
-		l.report(e, began)
+		l.presented(alone, e, began)
+		if e.Reason.Ends() {
+			l.ended(e, began)
+		}
 		return Token{}, false, e
 	case now.state == over:
+		l.presented(beaten, now.Failure.err(0), began)
 		return Token{}, false, now.Failure.err(0)
 	}
+	l.presented(beaten, nil, began)
 	return Token{}, true, nil
 }
 

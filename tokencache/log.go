@@ -2,10 +2,11 @@ package tokencache
 
 import (
 	"context"
+	"errors"
 	"log/slog"
-	"time"
 
 	"github.com/rebearer/rebearer/internal/reentry"
+	"github.com/rebearer/rebearer/tokencache/event"
 )
 
 func (c *Coordinator) log(level slog.Level, msg string, args ...any) {
@@ -16,23 +17,57 @@ func (c *Coordinator) log(level slog.Level, msg string, args ...any) {
 	}
 }
 
-func (l *leader) info(msg string, began time.Time) {
-	l.log(slog.LevelInfo, msg, "session", l.id[:8], "took", time.Since(began))
-}
-
 func (c *Coordinator) warn(msg string, e *Error) {
 	c.log(slog.LevelWarn, msg, "reason", string(e.Reason), "error", e.Error())
 }
 
-// report logs a failure: loudly if the operator has to act.
-func (l *leader) report(e *Error, began time.Time) {
-	level, msg := slog.LevelWarn, "refresh failed"
-	switch {
-	case e.Reason.Ends():
-		level, msg = slog.LevelInfo, "session ended"
-	case e.Reason.Misconfigured():
-		level, msg = slog.LevelError, "refresh misconfigured"
+// record logs an event, loudly if the operator has to act. That an exchange has
+// ended its session is one record, which the end makes.
+func (c *Coordinator) record(e event.Event, session string) {
+	if c.Log == nil {
+		return
 	}
-	l.log(level, msg, "session", l.id[:8], "reason", string(e.Reason), "status", e.Status,
-		"code", e.Code, "took", time.Since(began), "error", e.Error())
+	level, msg := slog.LevelInfo, "session ended"
+	if e.Kind == event.Presentation {
+		switch {
+		case e.Outcome == event.Stored:
+			msg = "refreshed"
+		case e.Outcome == event.Dropped:
+			msg = "refreshed in vain"
+		case e.Outcome == event.Unstored:
+			level, msg = slog.LevelWarn, "successor unstored"
+		case e.Reason.Misconfigured():
+			level, msg = slog.LevelError, "refresh misconfigured"
+		case e.Reason.Ends():
+			return
+		default:
+			level, msg = slog.LevelWarn, "refresh failed"
+		}
+	}
+	c.log(level, msg, attributes(e, session)...)
+}
+
+// attributes are what a record says of an event, in the words that a metric has.
+func attributes(e event.Event, session string) (args []any) {
+	add := func(key, value string) {
+		if value != "" {
+			args = append(args, key, value)
+		}
+	}
+	add("session", session)
+	add("outcome", string(e.Outcome))
+	add("reason", string(e.Reason))
+	add("resource", e.Resource)
+	if e.Status != 0 {
+		args = append(args, "status", e.Status)
+	}
+	args = append(args, "took", e.Took)
+	if e.Err != nil {
+		var cause *Error
+		if errors.As(e.Err, &cause) {
+			add("code", cause.Code)
+		}
+		args = append(args, "error", e.Err.Error())
+	}
+	return args
 }

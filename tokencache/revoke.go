@@ -3,10 +3,10 @@ package tokencache
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/rebearer/rebearer/internal/reentry"
+	"github.com/rebearer/rebearer/tokencache/event"
 	"github.com/rebearer/rebearer/tokencache/reason"
 )
 
@@ -65,9 +65,11 @@ func (c *Coordinator) finish(ctx context.Context, t Token, f func() error) error
 }
 
 func (c *Coordinator) revoke(t Token, why reason.Reason) error {
+	told := event.Event{Kind: event.Ended, Began: time.Now(), Reason: why}
 	x := c.begin(claim{spent: t})
 	ctx := reentry.Mark(context.Background())
-	newest, known, storeErr := x.bury(ctx, t, why)
+	newest, was, storeErr := x.bury(ctx, t, why)
+	known := was.state != absent
 	err := c.revokeAtServer(newest)
 	if storeErr != nil {
 		return storeErr
@@ -75,7 +77,9 @@ func (c *Coordinator) revoke(t Token, why reason.Reason) error {
 	if err == nil && c.Revoker != nil && newest.Same(t) && !known {
 		x.shorten(ctx, t)
 	}
-	c.log(slog.LevelInfo, "session ended", "reason", string(why))
+	if told.Err = err; !was.ends() { // it has been told why it ended first
+		c.tell(told, "")
+	}
 	return err
 }
 
@@ -83,26 +87,24 @@ func (c *Coordinator) revoke(t Token, why reason.Reason) error {
 const persistence = 5 * time.Second
 
 // bury marks every link of the chain as over, from t on, and returns the
-// newest, and whether anything was known of that. An exchange in flight meets the
-// mark when it publishes, and revokes what it got.
-func (x *exchange) bury(ctx context.Context, t Token, why reason.Reason) (newest Token, known bool, err error) {
+// newest, and what was known of that. An exchange in flight meets the mark when it
+// publishes, and revokes what it got.
+func (x *exchange) bury(ctx context.Context, t Token, why reason.Reason) (newest Token, was record, err error) {
 	seen := map[string]bool{}
 	for t.Refresh() != "" && !seen[t.Refresh()] {
 		seen[t.Refresh()] = true
 		k := derive(x.Realm, t.Refresh())
-		was, err := x.mark(ctx, k, why)
-		if err != nil {
-			return t, false, err
+		if was, err = x.mark(ctx, k, why); err != nil {
+			return t, was, err
 		}
 		next := was.Token.token()
-		known = was.state != absent
 		x.traces.ended(t)
 		if next.IsZero() {
 			break
 		}
 		t = next
 	}
-	return t, known, nil
+	return t, was, nil
 }
 
 // mark writes over under k and returns what was there. The tomb keeps the

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/event"
 	"github.com/rebearer/rebearer/tokencache/reason"
 )
 
@@ -170,14 +171,18 @@ func (d *dump) Swap(ctx context.Context, key, old string, value []byte, ttl time
 }
 
 // B49, B75, T-I5, T-I2
-func TestAFullRunLeavesNoTokenInStoreLogsAndErrors(t *testing.T) {
+func TestAFullRunLeavesNoTokenInStoreLogsErrorsAndEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &dump{}
-		var log, said bytes.Buffer
+		var log, said, told bytes.Buffer
 		server := &as{}
 		c := &tokencache.Coordinator{
 			Refresher: server, Revoker: server, Store: store, Realm: "r",
 			Log: slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true})),
+			Observe: func(ctx context.Context, e event.Event) {
+				fmt.Fprintf(&told, "%v %+v %#v %v %+v\n", e, e, e, ctx, e.Exchange)
+				json.NewEncoder(&told).Encode(e)
+			},
 		}
 		next := tokencache.NewToken(tokencache.TokenFields{Access: "a2-" + canary, Refresh: "r2-" + canary})
 		gives := func(*as, context.Context, tokencache.Token) (tokencache.Token, error) { return next, nil }
@@ -196,7 +201,7 @@ func TestAFullRunLeavesNoTokenInStoreLogsAndErrors(t *testing.T) {
 		tell(c.Revoke(t.Context(), secret))
 		for what, text := range map[string]string{
 			"Store": store.seen.String(), "Store, printed": fmt.Sprintf("%+v %#v", store, &store.MemoryStore),
-			"log": log.String(), "errors": said.String(),
+			"log": log.String(), "errors": said.String(), "events": told.String(),
 		} {
 			if text == "" || leaks(text) {
 				t.Errorf("%s: %s", what, text)

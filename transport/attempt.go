@@ -3,10 +3,13 @@ package transport
 import (
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/rebearer/rebearer/internal/challenge"
 	"github.com/rebearer/rebearer/internal/replay"
+	"github.com/rebearer/rebearer/internal/shared"
 	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/event"
 )
 
 // serve sends the request, and once more if its token was rejected.
@@ -34,12 +37,31 @@ func (a *attempt) serve(cache *tokencache.Cache, token tokencache.Token) (*http.
 		a.bound = true
 		a.keep()
 	}
+	began := time.Now()
 	resp, err = a.send(next)
 	a.release()
-	if err == nil && t.rejected(resp) {
+	outcome := event.Answered
+	switch {
+	case err != nil && req.Context().Err() != nil:
+		outcome = event.Left
+	case err != nil:
+		outcome = event.Failed
+	case t.rejected(resp):
 		cache.Rejected(next)
+		outcome = event.Rejected
 	}
+	a.tell(cache, event.Event{Kind: event.Replay, Outcome: outcome, Began: began, Resource: next.Resource()}, resp)
 	return resp, err
+}
+
+// tell has what the API answered observed. What Base says of a failure stays with
+// the caller: it has seen the token.
+func (a *attempt) tell(cache *tokencache.Cache, e event.Event, resp *http.Response) {
+	e.Took = time.Since(e.Began)
+	if resp != nil {
+		e.Status = resp.StatusCode
+	}
+	shared.Tell(a.req.Context(), cache, e)
 }
 
 // attempt is a request and its body, which is there for one sending and can be

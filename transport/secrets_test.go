@@ -17,6 +17,7 @@ import (
 
 	"github.com/rebearer/rebearer/authtest"
 	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/event"
 	"github.com/rebearer/rebearer/transport"
 	"github.com/rebearer/rebearer/transport/clientassertion"
 )
@@ -124,6 +125,7 @@ func TestAFullRunPrintsNoToken(t *testing.T) {
 		for _, fault := range faults {
 			w := newWorld(t, s, authtest.ASConfig{})
 			w.coordinator.Log, w.coordinator.Timeout = log, 100*time.Millisecond
+			w.coordinator.Observe = func(_ context.Context, e event.Event) { note(e) }
 			ctx, cache := w.signIn("ann")
 			remember(cache.Token())
 			w.as.RevokeAccess()
@@ -139,7 +141,7 @@ func TestAFullRunPrintsNoToken(t *testing.T) {
 			note(w.coordinator.Revoke(context.Background(), cache.Token()))
 			note(w.transport)
 		}
-		if printed.Len() < 10_000 || !strings.Contains(printed.String(), "session ended") {
+		if printed.Len() < 10_000 || !strings.Contains(printed.String(), "session ended") || !strings.Contains(printed.String(), "Kind:replay") {
 			t.Fatalf("hardly anything was printed: %d bytes", printed.Len())
 		}
 		wantNoSecret(t, "the run", printed.String(), secrets...)

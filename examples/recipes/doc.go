@@ -19,6 +19,10 @@
 // with an oauth2.TokenSource until now. Their tests are with a provider that is not
 // ours either.
 //
+// Two are about what an operator sees: OTel has the traces of requests, and
+// Observability all of it, with metrics for Prometheus, in the order in which it
+// shows each attempt; observability/dashboard.json is for Grafana.
+//
 // What all of them have in common: the routes of the Authenticator itself are
 // outside of its Handler, since a logout needs no renewal first; the login page
 // is yours, and ends with auth.SignIn, as Login does; and every call of the API

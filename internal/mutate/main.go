@@ -29,7 +29,7 @@ type mutation struct {
 	run        string // which of them, as go test -run; if empty, all
 }
 
-var all = slices.Concat(mutations, middlewareMutations, replicaMutations, resourceMutations)
+var all = slices.Concat(mutations, middlewareMutations, replicaMutations, resourceMutations, observeMutations)
 
 func main() {
 	top, err := moduleTop()

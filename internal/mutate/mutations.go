@@ -47,8 +47,8 @@ var mutations = []mutation{
 	{behaviours: "T-D2", file: "tokencache/flight.go", old: "\t\tout.led = led\n", new: "\t\tout.led = led || true\n"},
 	{behaviours: "B78", file: "tokencache/cache.go", old: "if out.led && !how.ahead {", new: "if out.led {"},
 	{behaviours: "B34", file: "tokencache/coordinator.go", old: "out.err, out.presented = nil, false", new: "out.err = nil"},
-	{behaviours: "B53 B55", file: "tokencache/lead.go", old: "\tl.learn(l.at, now)\n", new: ""},
-	{behaviours: "B48", file: "tokencache/lead.go", old: "\t\tl.learn(l.at, mine)\n", new: ""},
+	{behaviours: "B53 B55", file: "tokencache/publish.go", old: "\tl.learn(l.at, now)\n", new: ""},
+	{behaviours: "B48", file: "tokencache/publish.go", old: "\t\tl.learn(l.at, mine)\n", new: ""},
 	{behaviours: "B53 B55", file: "tokencache/walk.go", old: "\t\tx.learn(at, v.record)\n", new: ""},
 	{behaviours: "T-E14", file: "tokencache/fail.go", old: "\tl.learn(l.at, now)\n", new: ""},
 	{behaviours: "T-E14 B31", file: "tokencache/revoke.go", old: "\t\tx.traces.ended(t)\n", new: ""},
@@ -64,7 +64,7 @@ var mutations = []mutation{
 	{behaviours: "B50", file: "tokencache/traces.go", old: "for i := len(bucket) - 1; i > 0; i-- {", new: "for i := 0; i > 0; {"},
 
 	// tokencache: the past
-	{behaviours: "B53 T-D15", file: "tokencache/lead.go", old: "\t\t\tl.remember(id, e.Value)\n", new: ""},
+	{behaviours: "B53 T-D15", file: "tokencache/publish.go", old: "\t\t\tl.remember(id, e.Value)\n", new: ""},
 	{behaviours: "B53 T-D15", file: "tokencache/walk.go", old: "return x.recalled(k, view{record: r, Entry: e, fresh: waited}), nil", new: "return view{record: r, Entry: e, fresh: waited}, nil"},
 	{behaviours: "B53", file: "tokencache/catchup.go", old: "return x.recalled(k, view{record: r, Entry: e}), nil", new: "return view{record: r, Entry: e}, nil"},
 	{behaviours: "T-D15", file: "tokencache/past.go", old: "since.Before(receipt.Add(c.grace()))", new: "since.Before(receipt.Add(c.grace())) || true"},
@@ -92,8 +92,8 @@ var mutations = []mutation{
 	{behaviours: "B36 B47", file: "tokencache/fail.go", old: "Unanswered: unanswered || l.risky(),", new: "Unanswered: (unanswered || l.risky()) && false,"},
 	{behaviours: "B35", file: "tokencache/fail.go", old: "\t\tl.pause(e.RetryAfter)\n", new: ""},
 	{behaviours: "B47", file: "tokencache/fail.go", old: "deadline := began.Add(l.rival())", new: "deadline := began"},
-	{behaviours: "B30 B31 T-D6", file: "tokencache/lead.go", old: "return r.state == over || l.succeeded(r)\n", new: "return l.succeeded(r)\n"},
-	{behaviours: "B31", file: "tokencache/lead.go", old: "\t\tl.discard(got)\n", new: ""},
+	{behaviours: "B30 B31 T-D6", file: "tokencache/publish.go", old: "return r.state == over || l.succeeded(r)\n", new: "return l.succeeded(r)\n"},
+	{behaviours: "B31", file: "tokencache/publish.go", old: "\t\tl.discard(got)\n", new: ""},
 	{behaviours: "B31", file: "tokencache/revoke.go", old: "\t\tt = next\n", new: "\t\tbreak\n"},
 	{behaviours: "B31 T-E14", file: "tokencache/walk.go", old: "case v.state == over:", new: "case false:"},
 

@@ -16,8 +16,8 @@ var replicaMutations = []mutation{
 	{behaviours: "B33 B47", file: "tokencache/fail.go", old: "if !l.holds(e) && !l.stolen {", new: never},
 	{behaviours: "B37", file: "tokencache/fail.go", old: "(r.state == held || r.ends())", new: "r.state == held"},
 	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "newest.Same(t) && !known {", new: "newest.Same(t) && (!known || true) {"},
-	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "known = was.state != absent", new: "known = was.state == held"},
-	{behaviours: "B31 T-D6", file: "tokencache/lead.go", old: "\t\tif unread == nil {\n", new: "\t\tif unread == nil && !late {\n"},
+	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "known := was.state != absent", new: "known := was.state == held"},
+	{behaviours: "B31 T-D6", file: "tokencache/publish.go", old: "\t\tif unread == nil {\n", new: "\t\tif unread == nil && !late {\n"},
 
 	{behaviours: "B46 B48", file: "tokencache/lead.go", old: "\t\t\tl.doubtful = !ok\n", new: ""},
 
@@ -34,7 +34,7 @@ var replicaMutations = []mutation{
 	{behaviours: "B51", file: "tokencache/redisstore/store.go", old: "if err == nil && blob == \"\" {", new: never},
 	{behaviours: "B48", file: "tokencache/redisstore/replicas.go", old: "\ttouch.Eval(ctx, pipe, []string{w.key}, w.version(), w.ttl.Milliseconds())\n", new: "\t_ = touch\n"},
 
-	{behaviours: "B46", file: "tokencache/lead.go", old: "pause, patience := 20*time.Millisecond, l.lease()/2", new: "pause, patience := 20*time.Millisecond, l.lease()"},
+	{behaviours: "B46", file: "tokencache/publish.go", old: "pause, patience := 20*time.Millisecond, l.lease()/2", new: "pause, patience := 20*time.Millisecond, l.lease()"},
 	{behaviours: "B31", file: "tokencache/revoke.go", old: "if unstored && !was.outranks(kept.record) {", new: "if unstored {"},
 
 	// redisstore

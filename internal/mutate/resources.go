@@ -25,8 +25,8 @@ var resourceMutations = []mutation{
 	{behaviours: "T-K5", file: "tokencache/walk.go", old: "if !v.fresh {\n\t\t\t\tlinks++", new: "if true {\n\t\t\t\tlinks++"},
 
 	// tokencache: the note of the others
-	{behaviours: "T-K5", file: "tokencache/lead.go", old: "\tl.jot(ctx, got)\n\tl.saw(", new: "\tl.saw("},
-	{behaviours: "T-K5 B48", file: "tokencache/lead.go", old: "\t\tl.jot(ctx, got)\n\t\tl.warn(", new: "\t\tl.warn("},
+	{behaviours: "T-K5", file: "tokencache/publish.go", old: "\tl.jot(ctx, got)\n\tl.saw(", new: "\tl.saw("},
+	{behaviours: "T-K5 B48", file: "tokencache/publish.go", old: "\t\tl.jot(ctx, got)\n\t\tl.presented(", new: "\t\tl.presented("},
 	{behaviours: "T-K5", file: "tokencache/resource.go", old: "x.aside(func() { x.share(", new: "x.aside(func() { return; x.share("},
 	{behaviours: "T-K5", file: "tokencache/resource.go", old: "\tx.local.Swap(ctx, k.id, was.Version, value, ttl)\n", new: "\t_ = was\n"},
 	{behaviours: "T-K5", file: "tokencache/resource.go", old: "v.Valid(0) || reentry.Marked(ctx) {", new: "true || reentry.Marked(ctx) {"},
@@ -39,11 +39,11 @@ var resourceMutations = []mutation{
 	{behaviours: "B77", file: "tokencache/resource.go", old: "context.WithTimeout(reentry.Mark(ctx), c.coordinator.lease())", new: "context.WithTimeout(reentry.Mark(ctx), 100*c.coordinator.lease())"},
 	{behaviours: "B31", file: "tokencache/revoke.go", old: "\t\t\t\tx.unjot(ctx, k.id)\n", new: ""},
 	{behaviours: "B31", file: "tokencache/resource.go", old: "stateOf(e.Value) == over {", new: "stateOf(e.Value) == over && false {"},
-	{behaviours: "B53", file: "tokencache/lead.go", old: "\t\t\tl.unjot(ctx, id)\n", new: ""},
+	{behaviours: "B53", file: "tokencache/publish.go", old: "\t\t\tl.unjot(ctx, id)\n", new: ""},
 
 	// tokencache: a session that moves on more often
-	{behaviours: "B53 T-D15", file: "tokencache/lead.go", old: ", Before: l.before()}", new: "}"},
-	{behaviours: "B53 T-D15", file: "tokencache/lead.go", old: "range append(r.Before, r.Prev) {", new: "range []string{r.Prev} {"},
+	{behaviours: "B53 T-D15", file: "tokencache/publish.go", old: ", Before: l.before()}", new: "}"},
+	{behaviours: "B53 T-D15", file: "tokencache/publish.go", old: "range append(r.Before, r.Prev) {", new: "range []string{r.Prev} {"},
 	{behaviours: "B55", file: "tokencache/catchup.go", old: " && !c.overtaken() {", new: " {"},
 	{behaviours: "B50", file: "tokencache/catchup.go", old: " || !c.coordinator.several.Load() {", new: " {"},
 	{behaviours: "B53", file: "tokencache/accompany.go", old: "return f.cache.coordinator.several.Load() || !time", new: "return !time"},
@@ -60,7 +60,7 @@ var resourceMutations = []mutation{
 	{behaviours: "T-K5 B17", file: "tokencache/cache.go", old: "\tif t.Access() != \"\" {\n\t\tids", new: "\tif false {\n\t\tids"},
 	{behaviours: "T-K5 B17", file: "tokencache/cache.go", old: "c.issued.Store(spent.Resource(), out.token.Access())", new: "c.issued.Store(\"\", out.token.Access())"},
 	{behaviours: "B17", file: "tokencache/cache.go", old: "if access, ok := c.issued.Load(t.Resource()); ok && access == t.Access() {", new: "if true {"},
-	{behaviours: "B17", file: "tokencache/lead.go", old: "if got.Access() == l.at.Access() {", new: never},
+	{behaviours: "B17", file: "tokencache/publish.go", old: "if got.Access() == l.at.Access() {", new: never},
 
 	// tokencache: the key
 	{behaviours: "T-K3", file: "tokencache/record.go", old: "Key: privatekey.Marshal(f.Key),", new: "Key: privatekey.Marshal(nil),"},

@@ -57,8 +57,9 @@ func list(t *testing.T, args ...string) []pkg {
 // point one way: examples, then client and middleware, transport, tokencache,
 // internal.
 var may = map[string][]string{
-	"tokencache":                {"tokencache/reason", "internal"},
+	"tokencache":                {"tokencache/reason", "tokencache/event", "internal"},
 	"tokencache/reason":         {},
+	"tokencache/event":          {"tokencache/reason"},
 	"tokencache/storetest":      {"tokencache"},
 	"tokencache/redisstore":     {"tokencache"},
 	"transport":                 {"tokencache", "internal"},
@@ -67,7 +68,11 @@ var may = map[string][]string{
 	"client":                    {"transport", "tokencache"},
 	"middleware":                {"tokencache", "internal"},
 	"authtest":                  {"tokencache", "internal"},
+	"telemetry":                 {"tokencache"},
 	"internal":                  {"internal"},
+	"internal/shared":           {"tokencache/event"},
+	"internal/doctor":           {"transport", "tokencache", "internal"},
+	"cmd":                       {"internal"},
 	"examples":                  {""},
 }
 
