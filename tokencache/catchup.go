@@ -91,7 +91,7 @@ func (x *exchange) follow(ctx context.Context) (Token, error) {
 
 // peek returns what is known of a refresh token now, held entries included.
 func (x *exchange) peek(ctx context.Context, k keys, at Token) (view, error) {
-	kept, unstored := x.kept(ctx, k, at)
+	kept, _, unstored := x.kept(ctx, k, at)
 	e, err := x.load(ctx, k.id)
 	var r record
 	if err == nil {

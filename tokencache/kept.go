@@ -2,18 +2,20 @@ package tokencache
 
 import "context"
 
-// kept returns the successor that the Store did not take, if there is one.
-func (x *exchange) kept(ctx context.Context, k keys, at Token) (view, bool) {
+// kept returns the successor that the Store did not take, if there is one, and
+// whether it leads on. If it does not, since it does not work either, the Store is
+// to have it nevertheless: what is there is older.
+func (x *exchange) kept(ctx context.Context, k keys, at Token) (kept view, there, leads bool) {
 	if !x.shared {
-		return view{}, false
+		return view{}, false, false
 	}
 	e, _ := x.local.Load(ctx, k.id)
 	r, err := k.open(e)
 	if err != nil || !r.state.exchanged() {
-		return view{}, false
+		return view{}, false, false
 	}
 	next := r.Token.token().For(x.spent.Resource())
-	return view{record: r, Entry: e}, next.replaces(x.spent) || next.Refresh() != at.Refresh()
+	return view{record: r, Entry: e}, true, next.replaces(x.spent) || next.Refresh() != at.Refresh()
 }
 
 // deliver brings the Store what it did not take, now that it may answer again.

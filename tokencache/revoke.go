@@ -112,7 +112,7 @@ func (x *exchange) bury(ctx context.Context, t Token, why reason.Reason) (newest
 // Revoke must find it.
 func (x *exchange) mark(ctx context.Context, k keys, why reason.Reason) (was record, err error) {
 	began := time.Now()
-	kept, unstored := x.kept(ctx, k, Token{})
+	kept, _, unstored := x.kept(ctx, k, Token{})
 	for {
 		e, err := x.load(ctx, k.id)
 		if err == nil {

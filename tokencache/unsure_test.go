@@ -89,3 +89,29 @@ func TestWhoStoodStillWhileItLookedLooksAgain(t *testing.T) {
 		because(t, reason.LoggedOut, <-told)
 	})
 }
+
+// B48: at a server that does not rotate, what the Store did not take has ended, too.
+// The Store is told of it before all else, and nobody waits for the one who held the
+// entry: that was this process.
+func TestWhatTheStoreDidNotTakeIsBroughtThoughItHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{rotation: constant, lives: time.Hour}
+		a, b, wire := replicas(server)
+		server.next(func(as *as, ctx context.Context, spent tokencache.Token) (tokencache.Token, error) {
+			wire.on(down)
+			return as.exchange(ctx, spent)
+		})
+		first, err := a.Refresh(t.Context(), alice)
+		is(t, "alice-access-1", first, err)
+		wire.on(nil)
+		began := time.Now()
+		second, err := a.Refresh(t.Context(), first)
+		is(t, "alice-access-2", second, err)
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it took %v", took)
+		}
+		got, err := b.Refresh(t.Context(), first)
+		is(t, "alice-access-2", got, err)
+		server.saw2(t, 2, constant)
+	})
+}

@@ -121,8 +121,10 @@ func (x *exchange) settled(ctx context.Context, k keys, at Token, found *Entry) 
 	case found != nil:
 		e = *found
 	default:
-		if v, ok := x.kept(ctx, k, at); ok {
-			return x.deliver(ctx, k, v), nil
+		if v, there, leads := x.kept(ctx, k, at); there {
+			if v = x.deliver(ctx, k, v); leads {
+				return v, nil
+			}
 		}
 		if v, ok := x.seen(ctx, k); ok {
 			return v, nil

@@ -100,7 +100,7 @@ var mutations = []mutation{
 	// tokencache: many replicas
 	{behaviours: "B46", file: "tokencache/lead.go", old: "if !l.shared {\n\t\treturn func() {}", new: "if true {\n\t\treturn func() {}"},
 	{behaviours: "B47", file: "tokencache/walk.go", old: "case now.Version == e.Version && x.shared:", new: "case false:"},
-	{behaviours: "B48 T-D12", file: "tokencache/walk.go", old: "if v, ok := x.kept(ctx, k, at); ok {", new: "if v, ok := x.kept(ctx, k, at); ok && false {"},
+	{behaviours: "B48 T-D12", file: "tokencache/walk.go", old: "if v, there, leads := x.kept(ctx, k, at); there {", new: "if v, there, leads := x.kept(ctx, k, at); there && false {"},
 	{behaviours: "B51", file: "tokencache/record.go", old: "e.Value[0] != format {\n\t\treturn record{}, errFormat", new: "e.Value[0] != format {\n\t\treturn record{}, nil"},
 	{behaviours: "B49 T-I5", file: "tokencache/record.go", old: "id: name(out[:idSize])", new: "id: refresh + name(out[:idSize])"},
 	{behaviours: "B51", file: "internal/compact/message.go", old: "err != nil || n <= last", new: "err != nil || last > n"},
