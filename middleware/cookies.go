@@ -277,9 +277,15 @@ func (a *Authenticator) ours(name string) bool {
 	case name == a.names.rounds:
 		return true
 	case a.names.session != "":
-		return name == a.names.session || a.chunk(name) > 0
+		return name == a.names.session || a.chunk(name) > 0 || a.former(name)
 	}
 	return name == a.names.access || name == a.names.refresh || a.ring != nil && name == a.names.key
+}
+
+// former reports whether a cookie is of a program that has changed the place: it
+// is not looked at, passed on to nobody, and deleted with the next sign-in.
+func (a *Authenticator) former(name string) bool {
+	return a.names.session != "" && !a.Cookies.InsecureNoTLS && (name == a.names.access || name == a.names.refresh || name == a.names.key)
 }
 
 // disown removes what somebody else sets under our names, such as an upstream

@@ -14,7 +14,8 @@ const maxCandidates = 4
 type jar struct {
 	access, refresh, key values
 	session              values
-	more                 []chunk // of a sealed cookie
+	more                 []chunk  // of a sealed cookie
+	former               []string // the names of those from another place
 }
 
 // values are those of the cookies of one name, in their order.
@@ -133,6 +134,10 @@ func (a *Authenticator) keep(name, cookie string, into *jar) {
 		shown = shown[1:]
 	}
 	if trimRight(shown) != name {
+		return
+	}
+	if a.former(name) {
+		into.former = append(into.former, name)
 		return
 	}
 	switch name {

@@ -188,6 +188,37 @@ func TestAHandlerSeesNoSealedCookie(t *testing.T) {
 	}
 }
 
+// T-F9: a program that has changed the place leaves nothing behind, and passes
+// nothing on.
+func TestCookiesOfAnotherPlaceAreDeleted(t *testing.T) {
+	for name, change := range map[string]func(*middleware.Authenticator){
+		"sealed":   func(a *middleware.Authenticator) { a.Cookies.Sealed, a.Cookies.Secrets = true, [][]byte{sealer(1)} },
+		"sessions": func(a *middleware.Authenticator) { a.Sessions = &middleware.Sessions{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			plain := &middleware.Authenticator{Coordinator: &tokencache.Coordinator{}}
+			has := signIn(t, plain, nil, sized(10))
+			if len(has) != 2 {
+				t.Fatal(has)
+			}
+			a := &middleware.Authenticator{Coordinator: &tokencache.Coordinator{}, Public: []string{"/"}}
+			change(a)
+			in := httptest.NewRequest("GET", "/", nil)
+			for name, value := range has {
+				in.AddCookie(&http.Cookie{Name: name, Value: value})
+			}
+			a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if len(r.Cookies()) > 0 || !tokencache.FromContext(r.Context()).Token().IsZero() {
+					t.Errorf("the handler sees %v", r.Cookies())
+				}
+			})).ServeHTTP(httptest.NewRecorder(), in)
+			if has = signIn(t, a, has, sized(20)); len(has) != 1 || has["__Host-rebearer-session"] == "" {
+				t.Errorf("%v", has)
+			}
+		})
+	}
+}
+
 // FuzzSealed: what a browser shows opens as what was sealed, or as nothing.
 func FuzzSealed(f *testing.F) {
 	a := sealing(sealer(1), sealer(2))

@@ -32,6 +32,7 @@ type session struct {
 	tidy    bool        // the browser showed a cookie twice
 	others  []candidate // what else it showed then
 	chunks  int         // of sealed cookies that it showed
+	former  []string    // cookies that it showed of another place
 	unread  error       // why Sessions do not know what it showed
 	rest    []string    // the Cookie header without ours; a handler may keep it, and should keep no more
 	node    node
@@ -152,7 +153,7 @@ func (s *session) find(j *jar) (f found) {
 		}
 		return f
 	}
-	s.tidy = j.session.n > 1
+	s.tidy, s.former = j.session.n > 1, j.former
 	for _, c := range j.more {
 		s.chunks = max(s.chunks, c.index+1)
 	}

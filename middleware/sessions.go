@@ -23,8 +23,7 @@ import (
 // Sessions keep tokens on the server. The browser has a cookie with the random
 // name of its session, of 256 bits; the tokens are in a Store, under a hash of
 // that name and sealed with a key that is made of it, so that a copy of the Store
-// opens nothing. No token reaches the browser, as RFC 10017 recommends; each
-// request reads the Store once.
+// opens nothing. No token reaches the browser; each request reads the Store once.
 //
 // A session gets a new name with each sign-in. What ends it takes it out of the
 // Store, and no response that is on its way brings it back.

@@ -62,7 +62,8 @@ func (s *session) first(t tokencache.Token) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{a.Cookies.cookie(a.names.session, e.name, "/", int(a.Sessions.absolute()/time.Second)).String()}, nil
+	line := a.Cookies.cookie(a.names.session, e.name, "/", int(a.Sessions.absolute()/time.Second)).String()
+	return s.without([]string{line}), nil
 }
 
 // replace ends what the browser showed in favour of t.
@@ -152,10 +153,14 @@ func (s *session) all() []candidate {
 	return all
 }
 
-// without adds to the lines what deletes the chunks that they do not set.
+// without adds to the lines what deletes the chunks that they do not set, and the
+// cookies of another place.
 func (s *session) without(lines []string) []string {
 	for i := max(1, len(lines)); i < s.chunks; i++ {
 		lines = append(lines, s.auth.Cookies.cookie(s.auth.chunkName(i), "", "/", -1).String())
+	}
+	for _, name := range s.former {
+		lines = append(lines, s.auth.Cookies.cookie(name, "", "/", -1).String())
 	}
 	return lines
 }

@@ -13,10 +13,11 @@
 // configuration can be copied, too. No replica needs to see the same browser
 // twice.
 //
-// Two are about where tokens come from: Login signs people in with
+// Three are about where tokens come from: Login signs people in with
 // golang.org/x/oauth2 and go-oidc, which is not our business, and hands over what
 // comes of it. FromOAuth2, Job and TokenSource are for programs that have lived
-// with an oauth2.TokenSource until now. Their tests are with a provider that is not
+// with an oauth2.TokenSource until now. SCS is for those that have their sessions
+// in alexedwards/scs. Their tests are with a provider that is not
 // ours either.
 //
 // Two are about what an operator sees: OTel has the traces of requests, and
