@@ -175,3 +175,25 @@ func TestAnAnswerThatWasOvertakenIsOlder(t *testing.T) {
 		because(t, reason.Store, err)
 	})
 }
+
+// B27: of an opaque access token that its browser shows nobody knows when it was
+// issued. What a replica has seen a moment ago may be older.
+func TestWhatWasSeenAMomentAgoIsNotTakenForNewer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, store := &numbered{n: 1}, &tokencache.MemoryStore{}
+		one := &tokencache.Coordinator{Refresher: server, Store: store, Realm: "r"}
+		two := &tokencache.Coordinator{Refresher: server, Store: store, Realm: "r"}
+		shown := func(t tokencache.Token) tokencache.Token {
+			return tokencache.NewToken(tokencache.TokenFields{Access: t.Access(), Refresh: t.Refresh()})
+		}
+		second, err := one.Refresh(t.Context(), shown(server.token()))
+		is(t, "A2", second, err) // and one has seen it
+		time.Sleep(100 * time.Millisecond)
+		third, err := two.Refresh(t.Context(), shown(second))
+		is(t, "A3", third, err)
+		got, err := one.Refresh(t.Context(), shown(third))
+		is(t, "A4", got, err)
+		one.Wait(t.Context())
+		two.Wait(t.Context())
+	})
+}

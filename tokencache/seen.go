@@ -25,14 +25,18 @@ func (x *exchange) saw(k keys, r record) {
 }
 
 // seen returns what was seen, unless more has been seen since: that its session
-// was ended, or that the successor was replaced.
-func (x *exchange) seen(ctx context.Context, k keys) (view, bool) {
+// was ended, or that the successor was replaced. Where refresh tokens do not rotate
+// and nobody knows when the spent access token was issued, it may be the newer one.
+func (x *exchange) seen(ctx context.Context, k keys, at Token) (view, bool) {
 	e, _ := x.local.Load(ctx, seenKey(k.id))
 	if len(e.Value) == 0 {
 		return view{}, false
 	}
 	r, err := k.open(Entry{Value: e.Value[1:], Version: e.Version})
 	if err != nil || x.traces.has(r.Token.token()) {
+		return view{}, false
+	}
+	if r.Token.Refresh == at.Refresh() && x.spent.Issued().IsZero() {
 		return view{}, false
 	}
 	return view{record: r, fresh: true}, true

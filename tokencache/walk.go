@@ -126,7 +126,7 @@ func (x *exchange) settled(ctx context.Context, k keys, at Token, found *Entry) 
 				return v, nil
 			}
 		}
-		if v, ok := x.seen(ctx, k); ok {
+		if v, ok := x.seen(ctx, k, at); ok {
 			return v, nil
 		}
 		if x.hopeful(ctx, k, at) {

@@ -30,6 +30,7 @@ var replicaMutations = []mutation{
 	{behaviours: "B46 T-K5", file: "tokencache/lead.go", old: "leave := x.leads.enter(k.id)", new: "leave := func() {}"},
 	{behaviours: "B46 T-K5", file: "tokencache/walk.go", old: "if r.state == held && x.leads.wait(k.id) {", new: never},
 	{behaviours: "B33", file: "tokencache/fail.go", old: "if rest <= -l.lease() {", new: "if true {"},
+	{behaviours: "B27", file: "tokencache/seen.go", old: "r.Token.Refresh == at.Refresh() && x.spent.Issued().IsZero() {", new: "r.Token.Refresh == at.Refresh() && false {"},
 	{behaviours: "B48", file: "tokencache/redisstore/feed.go", old: "\tclear(f.heard)\n", new: ""},
 	{behaviours: "B51", file: "tokencache/redisstore/store.go", old: "if err == nil && blob == \"\" {", new: never},
 	{behaviours: "B48", file: "tokencache/redisstore/replicas.go", old: "\ttouch.Eval(ctx, pipe, []string{w.key}, w.version(), w.ttl.Milliseconds())\n", new: "\t_ = touch\n"},

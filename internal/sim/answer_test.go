@@ -246,7 +246,7 @@ func (w *world) works(q *request) {
 	f := q.shown.family
 	switch {
 	case f.ended != "" || f.signedOut || w.forfeited(f):
-		if q.status == http.StatusSeeOther || q.status == http.StatusOK || w.scoped && q.status == http.StatusUnauthorized {
+		if q.status == http.StatusSeeOther || q.status == http.StatusOK || (w.scoped || f.forked()) && q.status == http.StatusUnauthorized {
 			w.counts["session over: "+w.cause(f)]++
 			return
 		}
