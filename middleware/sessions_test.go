@@ -196,6 +196,26 @@ func TestAnEndedSessionIsNotWrittenAgain(t *testing.T) {
 	}
 }
 
+// B53: what came after the header is kept nevertheless: nothing is parked.
+func TestASessionKeepsWhatCameAfterTheHeader(t *testing.T) {
+	store := &tokencache.MemoryStore{}
+	a := keeping(new(binding), &middleware.Sessions{Store: store})
+	has := signIn(t, a, nil, sized(10))
+	in := httptest.NewRequest("GET", "/", nil)
+	in.AddCookie(&http.Cookie{Name: "rebearer-session", Value: has["rebearer-session"]})
+	a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		c := tokencache.FromContext(r.Context())
+		if _, err := c.Refresh(r.Context(), c.Token()); err != nil {
+			t.Error(err)
+		}
+	})).ServeHTTP(httptest.NewRecorder(), in)
+	other := keeping(new(binding), &middleware.Sessions{Store: store}) // it knows of no exchange
+	if got := opened(t, other, has); got != "A1" {
+		t.Errorf("%q", got)
+	}
+}
+
 // Two replicas write: the one is only told that the session was used, or finds
 // other tokens and leaves them.
 func TestTwoWhoWriteASessionAtOnce(t *testing.T) {

@@ -146,6 +146,6 @@ var middlewareMutations = []mutation{
 	{behaviours: "B32", file: "middleware/session.go", old: "if s.unread != nil && s.shown.IsZero() {", new: never},
 	{behaviours: "B31 T-D6", file: "middleware/signin.go", old: "\tif failed := s.drop(); failed != nil {\n\t\terr = failed\n\t}\n\ts.instead(", new: "\ts.instead("},
 	{behaviours: "B28", file: "tokencache/memory.go", old: "if bytes.HasPrefix(value, []byte(shared.Session)) {", new: never, pkg: "middleware"},
-	{behaviours: "B55", file: "middleware/sessions.go", old: "err != nil || e.of != read {", new: "err != nil {"},
+	{behaviours: "B55", file: "middleware/sessions.go", old: "err != nil || e.of != read {", new: "err != nil || e.of != read && false {"},
 	{behaviours: "B53", file: "middleware/writer.go", old: "\tif s.auth.Sessions != nil {\n\t\ts.lines()\n", new: "\tif s.auth.Sessions != nil {\n"},
 }
