@@ -253,6 +253,8 @@ func (w *world) works(q *request) {
 		w.fail("%s shows %s, which has ended, and is answered with %d", q.name, q.shown.text(), q.status)
 	case q.status == http.StatusUnauthorized && w.server.mode == lasting && f.forked():
 		w.counts["limit: what was got without the Store is older, and is tried first"]++
+	case q.status == http.StatusUnauthorized && w.server.mode == lasting && w.opaque && slices.ContainsFunc(f.generations, (*generation).excused):
+		w.counts["limit: no clock tells which access token of a server that does not rotate is newer"]++
 	case q.status != http.StatusOK || q.body != "["+f.user+"]":
 		w.fail("%s of %s does not work: %d %.40q", q.name, q.shown.text(), q.status, q.body)
 	default:
