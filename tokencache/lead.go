@@ -100,7 +100,9 @@ func (l *leader) take(ctx context.Context, version string) (now Entry, ok, slow 
 			if ok = l.holds(now); unread != nil || !ok && now.Version == version {
 				return now, false, false, err
 			}
-			l.doubtful = !ok
+			if l.doubtful = !ok; now.Version == version { // it is ours by an earlier write
+				_, began = l.last()
+			}
 		}
 		if !ok {
 			return now, false, false, nil

@@ -115,3 +115,28 @@ func TestWhatTheStoreDidNotTakeIsBroughtThoughItHasEnded(t *testing.T) {
 		server.saw2(t, 2, constant)
 	})
 }
+
+// B46: the entry was taken, the process stood still, and it cannot be written again.
+// How long it will still be ours counts from the write that made it so.
+func TestAnEntryThatCannotBeWrittenAgainIsAsOldAsItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{}
+		a, _, wire := replicas(server)
+		writes := 0
+		wire.on(during("swap held", func(ctx context.Context, _ string, when moment) error {
+			switch {
+			case when == before:
+				if writes++; writes > 1 {
+					return errCut
+				}
+				return nil
+			case writes == 1:
+				time.Sleep(1600 * time.Millisecond) // more than half a lease
+			}
+			return ctx.Err()
+		}))
+		_, err := a.Refresh(t.Context(), alice)
+		because(t, reason.Store, err)
+		server.saw(t, 0)
+	})
+}
