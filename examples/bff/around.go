@@ -3,7 +3,6 @@ package main
 import (
 	"io"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -50,18 +49,4 @@ func refuseBody(w http.ResponseWriter, r *http.Request) {
 	if rc.Flush() == nil && rc.SetReadDeadline(time.Now().Add(maxWait)) == nil {
 		io.Copy(io.Discard, io.LimitReader(r.Body, maxRefused))
 	}
-}
-
-// quiet keeps what nobody asked about out of the timeline: its own stream,
-// files, and the probes of a load balancer.
-func quiet(watch func(http.Handler) http.Handler, next http.Handler) http.Handler {
-	watched := watch(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch path := r.URL.Path; {
-		case path == "/events", path == "/healthz", path == "/auth/rebearer.js", strings.HasPrefix(path, "/static/"):
-			next.ServeHTTP(w, r)
-		default:
-			watched.ServeHTTP(w, r)
-		}
-	})
 }

@@ -72,14 +72,6 @@ func (c *config) verifier() *middleware.Verifier {
 	return nil
 }
 
-// cookies returns how the browser keeps the tokens.
-func (c *config) cookies() middleware.Cookies {
-	if c.insecureCookies {
-		return middleware.Cookies{Access: "accessToken", Refresh: "refreshToken", InsecureNoTLS: true}
-	}
-	return middleware.Cookies{Access: "__Host-access", Refresh: "__Host-refresh"} // as is the default
-}
-
 // endpoint returns what refreshes and what revokes; there may be nothing that
 // revokes.
 func (b *bff) endpoint(base http.RoundTripper) (tokencache.Refresher, tokencache.Revoker) {
@@ -129,11 +121,19 @@ func (b *bff) shutdown(server *http.Server) int {
 	if err != nil {
 		server.Close()
 	}
-	if err = errors.Join(err, b.coordinator.Wait(ctx)); err != nil {
+	if err = b.wait(ctx, err); err != nil {
 		b.log.Error("not all that was going on has ended", "err", err)
 		return 1
 	}
 	return 0
+}
+
+// wait waits for the exchanges of all replicas.
+func (b *bff) wait(ctx context.Context, err error) error {
+	for _, r := range b.replicas {
+		err = errors.Join(err, r.coordinator.Wait(ctx))
+	}
+	return err
 }
 
 // originOf returns the origin of a URL that checkURL has let through.

@@ -23,6 +23,9 @@ type config struct {
 	redisURL               string // "" means that this process is the only one
 	mode                   middleware.Mode
 	insecureCookies        bool
+	tokens                 string // where they live
+	secret                 []byte // seals cookies
+	replicas               int    // of this process
 }
 
 const (
@@ -30,8 +33,11 @@ const (
 	styleOAuth2 = "oauth2"
 )
 
-// minSecret is the least that RFC 7518 section 3.2 allows for HS256.
+// minSecret is the least that RFC 7518 section 3.2 allows for HS256, and what seals
+// cookies.
 const minSecret = 32
+
+const maxReplicas = 4 // the page has so many colours
 
 // readConfig reads the variables through getenv. Its error is one line, and
 // quotes no secret.
@@ -49,6 +55,9 @@ func readConfig(getenv func(string) string) (config, error) {
 		clientSecret: getenv("BFF_CLIENT_SECRET"),
 		jwtSecret:    getenv("BFF_JWT_SECRET"),
 		redisURL:     getenv("BFF_REDIS_URL"), // share checks it
+		tokens:       or("BFF_TOKENS", tokensPlain),
+		secret:       []byte(getenv("BFF_SECRET")),
+		replicas:     1,
 	}
 	for _, v := range []struct {
 		to   *string
@@ -85,6 +94,33 @@ func (c *config) choose(getenv func(string) string) error {
 		c.insecureCookies = true
 	default:
 		return fmt.Errorf("BFF_INSECURE_COOKIES: %q is neither 1 nor 0", v)
+	}
+	if c.api == "" {
+		c.replicas = 2 // so that there is something to watch
+	}
+	if v := getenv("BFF_REPLICAS"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > maxReplicas {
+			return fmt.Errorf("BFF_REPLICAS: %q is no number from 1 to %d", v, maxReplicas)
+		}
+		c.replicas = n
+	}
+	return c.seal()
+}
+
+// seal checks where the tokens are to live.
+func (c *config) seal() error {
+	switch {
+	case c.tokens != tokensPlain && c.tokens != tokensSealed && c.tokens != tokensSessions:
+		return fmt.Errorf("BFF_TOKENS: %q is neither %s nor %s nor %s", c.tokens, tokensPlain, tokensSealed, tokensSessions)
+	case c.tokens != tokensSealed && len(c.secret) > 0:
+		return errors.New("BFF_SECRET is for BFF_TOKENS=sealed")
+	case c.tokens == tokensSealed && len(c.secret) == 0 && c.redisURL != "":
+		return errors.New("BFF_SECRET is not set: processes that share sessions must open each other's cookies")
+	case c.tokens == tokensSealed && len(c.secret) == 0:
+		c.secret = newSecret()
+	case c.tokens == tokensSealed && len(c.secret) < minSecret:
+		return fmt.Errorf("BFF_SECRET: %d bytes are too short, it takes %d", len(c.secret), minSecret)
 	}
 	return nil
 }

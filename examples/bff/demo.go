@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/rebearer/rebearer/authtest"
+	"github.com/rebearer/rebearer/tokencache"
 )
 
 // demo is an authorization server and an API in this process, which can be made
@@ -26,12 +28,16 @@ const (
 	stateDown = "down"
 )
 
-// slowness is how long a slow server takes: long enough to do something
-// meanwhile.
-const slowness = 3 * time.Second
+// How long the servers take: as long as some do, so that a refresh can be seen. A
+// slow one leaves time to do something meanwhile.
+const (
+	asTakes  = 200 * time.Millisecond
+	apiTakes = 40 * time.Millisecond
+	slowness = 3 * time.Second
+)
 
 func startDemo(c *config, t *timeline) *demo {
-	as := authtest.ASConfig{ClientID: c.clientID}
+	as := authtest.ASConfig{ClientID: c.clientID, Delay: asTakes}
 	if c.style == styleOAuth2 {
 		if c.clientSecret == "" {
 			c.clientSecret = "bff-secret"
@@ -40,7 +46,9 @@ func startDemo(c *config, t *timeline) *demo {
 	}
 	d := &demo{as: authtest.NewAS(as), timeline: t, config: c}
 	d.api = d.as.NewAPI()
+	d.api.Intercept(late(apiTakes))
 	d.now.Store(stateUp)
+	t.counts = d.counted
 	return d
 }
 
@@ -51,30 +59,32 @@ func (d *demo) close() {
 
 func (d *demo) state() string { return d.now.Load().(string) }
 
-// serve does what the page's controls ask for. It is not behind the session,
-// for which the server may be needed that it has taken down.
+// serve does what the page's controls ask for. But for «end» it is not behind the
+// session, for which the server may be needed that it has taken down.
 func (d *demo) serve(w http.ResponseWriter, r *http.Request) {
 	said, cookies := "", d.config.cookies()
 	switch r.PathValue("control") {
 	case "expire":
 		d.as.RevokeAccess()
-		said = "every access token has ended: the API refuses them from now on"
+		said = "Every access token has ended: the API refuses them from now on."
 	case "forget":
+		if d.config.tokens != tokensPlain {
+			http.Error(w, "there is no cookie with an access token", http.StatusConflict)
+			return
+		}
 		http.SetCookie(w, &http.Cookie{
 			Name: cookies.Access, Path: "/", MaxAge: -1,
 			Secure: !cookies.InsecureNoTLS, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		})
-		said = "this browser has lost its access token: it is renewed before the next page"
-	case "end":
-		if c, err := r.Cookie(cookies.Refresh); err == nil {
-			d.as.EndSession(c.Value)
-		}
+		said = "This browser has lost its access token: it is renewed before the next page."
+	case "": // of the pattern /demo/end
+		d.as.EndSession(tokencache.FromContext(r.Context()).Token().Refresh())
 		d.as.RevokeAccess()
-		said = "this session was ended elsewhere, as by an administrator"
+		said = "This session was ended elsewhere, as by an administrator."
 	case stateUp:
 		d.as.Fail(nil)
 	case stateSlow:
-		d.as.Fail(authtest.After(late))
+		d.as.Fail(authtest.After(late(slowness)))
 	case stateDown:
 		d.as.Fail(authtest.Answer(http.StatusServiceUnavailable, nil, ""))
 	default:
@@ -83,22 +93,32 @@ func (d *demo) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if said == "" {
 		d.now.Store(r.PathValue("control"))
-		said = "the authorization server is " + d.state()
+		said = "The authorization server is " + d.state() + " from now on."
 	}
-	d.timeline.add(laneDemo, "demo", "%s", said)
+	now := d.counted()
+	d.timeline.add(entry{Kind: kindDemo, Counts: &now}, time.Time{}, "%s", said)
 	if strings.Contains(r.Header.Get("Accept"), "text/html") {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	w.WriteHeader(http.StatusNoContent)
+	d.serveCounts(w, r)
 }
 
-// late answers when the refresh token is spent, but not at once.
-func late(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	select {
-	case <-time.After(slowness):
-		next.ServeHTTP(w, r)
-	case <-r.Context().Done():
-		panic(http.ErrAbortHandler)
+// serveCounts says how far things are.
+func (d *demo) serveCounts(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	json.NewEncoder(w).Encode(d.timeline.state())
+}
+
+// late lets the real answer wait.
+func late(d time.Duration) authtest.Fault {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		select {
+		case <-time.After(d):
+			next.ServeHTTP(w, r)
+		case <-r.Context().Done():
+			panic(http.ErrAbortHandler)
+		}
 	}
 }

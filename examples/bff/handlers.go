@@ -19,7 +19,7 @@ import (
 
 // boundary makes the right answer of a handler's error. What is not about
 // tokens but an answer of the API that was not to be expected is a bad gateway.
-func (b *bff) boundary(h func(http.ResponseWriter, *http.Request) error) http.Handler {
+func (b *replica) boundary(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return b.auth.Boundary(func(w http.ResponseWriter, r *http.Request) error {
 		err := h(w, r)
 		var status *client.StatusError
@@ -39,28 +39,41 @@ func aboutTokens(err error) bool {
 }
 
 // user asks the API who is signed in.
-func (b *bff) user(ctx context.Context) (string, error) {
+func (b *replica) user(ctx context.Context) (string, error) {
 	var me struct{ User string }
 	_, err := b.api.R(ctx).SetResult(&me).Get("/users/me")
 	return me.User, err
 }
 
-func (b *bff) servePage(w http.ResponseWriter, r *http.Request) error {
+func (b *replica) servePage(w http.ResponseWriter, r *http.Request) error {
 	user, err := b.user(r.Context())
 	if err != nil {
 		return err
 	}
 	v := b.view(user)
-	v.Events, _ = b.timeline.since(0) // for who has no JavaScript
-	if n := len(v.Events); n > 0 {
-		v.Last = v.Events[n-1].Seq
-	}
+	v.Entries, _ = b.timeline.since(0) // for who has no JavaScript
+	v.Start = beginning{b.timeline.state(), v.Entries}
 	return render(w, http.StatusOK, "page", v)
+}
+
+// serveTab is a page that takes three calls.
+func (b *replica) serveTab(w http.ResponseWriter, r *http.Request) error {
+	var errs [2]error
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { _, errs[i] = b.api.R(r.Context()).Get("/items/" + strconv.Itoa(i)) })
+	}
+	user, err := b.user(r.Context())
+	all.Wait()
+	if err = errors.Join(err, errs[0], errs[1]); err != nil {
+		return err
+	}
+	return render(w, http.StatusOK, "tab", b.view(user))
 }
 
 // serveBoundary is not inside of the Authenticator's Handler: nothing is
 // renewed on the server, and the API's 401 comes back as an error.
-func (b *bff) serveBoundary(w http.ResponseWriter, r *http.Request) error {
+func (b *replica) serveBoundary(w http.ResponseWriter, r *http.Request) error {
 	user, err := b.user(r.Context())
 	if err != nil {
 		return err
@@ -71,7 +84,7 @@ func (b *bff) serveBoundary(w http.ResponseWriter, r *http.Request) error {
 const maxFanout = 1000
 
 // serveFanout makes n calls at the same time.
-func (b *bff) serveFanout(w http.ResponseWriter, r *http.Request) error {
+func (b *replica) serveFanout(w http.ResponseWriter, r *http.Request) error {
 	n := 10
 	if v := r.FormValue("n"); v != "" {
 		var err error
@@ -113,7 +126,7 @@ func (b *bff) serveFanout(w http.ResponseWriter, r *http.Request) error {
 const maxDelay = time.Minute
 
 // serveStream calls the API when the header of its own answer is long gone.
-func (b *bff) serveStream(w http.ResponseWriter, r *http.Request) error {
+func (b *replica) serveStream(w http.ResponseWriter, r *http.Request) error {
 	delay := time.Second
 	if v := r.FormValue("delay"); v != "" {
 		var err error
@@ -163,7 +176,7 @@ func why(err error) string {
 // that turns out to be too long, or breaks off; and where the API answers while
 // it still reads, net/http would read away what is left of the body with the first
 // byte that we write (see http.ResponseController.EnableFullDuplex).
-func (b *bff) serveComments(w http.ResponseWriter, r *http.Request) error {
+func (b *replica) serveComments(w http.ResponseWriter, r *http.Request) error {
 	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-//go:embed page.css page.js icon.svg
+//go:embed page.css page.js live.js icon.svg
 var files embed.FS
 
 //go:embed page.html
@@ -34,14 +34,26 @@ type view struct {
 	Embedded bool   // there are controls
 	State    string // of the embedded authorization server
 	Hint     bool   // about browsers that keep no Secure cookies over http
-	Events   []event
-	Last     int64 // Seq of the last of them
+	Tokens   string // where they live, in words
+	Sessions bool   // on the server
+	Forget   bool   // there is a cookie to be lost
+	Replicas []int
+	Entries  []entry
+	Start    beginning
 	Next     string
 	Message  string
 }
 
-func (b *bff) view(user string) view {
-	v := view{User: user, Mode: "inline", Style: b.style, Store: "memory"}
+func (b *replica) view(user string) view {
+	v := view{User: user, Mode: "inline", Style: b.style, Store: "memory", Sessions: b.tokens == tokensSessions}
+	v.Tokens = map[string]string{
+		tokensPlain:    "in cookies that no script can read",
+		tokensSealed:   "in a sealed cookie that only this program can read",
+		tokensSessions: "in a session on the server: the browser has nothing but its name",
+	}[b.tokens]
+	for n := range b.config.replicas {
+		v.Replicas = append(v.Replicas, n+1)
+	}
 	if b.store != nil {
 		v.Store = "Redis"
 	}
@@ -50,12 +62,12 @@ func (b *bff) view(user string) view {
 	}
 	if b.demo != nil {
 		v.Embedded, v.State = true, b.demo.state()
-		v.Hint = !b.insecureCookies
+		v.Hint, v.Forget = !b.insecureCookies, b.tokens == tokensPlain
 	}
 	return v
 }
 
-func (b *bff) showLogin(w http.ResponseWriter, status int, next, message string) {
+func (b *replica) showLogin(w http.ResponseWriter, status int, next, message string) {
 	v := b.view("")
 	v.Next, v.Message = next, message
 	if err := render(w, status, "login", v); err != nil {

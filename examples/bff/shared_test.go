@@ -148,7 +148,7 @@ func TestProcessesShareSessions(t *testing.T) {
 			together(a.world, b.world)
 			a.signIn("alice")
 			if r := b.navigate("/"); r.StatusCode != http.StatusOK || !strings.Contains(r.body, "store: Redis") ||
-				!strings.Contains(r.body, "sessions are shared by way of Redis") {
+				!strings.Contains(r.body, "Sessions are shared by way of Redis") {
 				t.Errorf("%s: the page does not say that sessions are shared", r.Status)
 			}
 			for round := 1; round <= 3; round++ {
@@ -281,7 +281,7 @@ func TestARedisThatComesLater(t *testing.T) {
 			w.until(http.StatusOK, "/")
 			w.presented(as, 1)
 			body := w.navigate("/").body
-			for _, event := range []string{"sessions are shared by way of Redis", "nothing is refreshed until there is one", "it answers again"} {
+			for _, event := range []string{"Sessions are shared by way of Redis", "nothing is refreshed until there is one", "Redis answers again."} {
 				if !strings.Contains(body, event) {
 					t.Errorf("the timeline does not say %q", event)
 				}

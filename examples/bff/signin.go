@@ -19,14 +19,16 @@ import (
 // password is that of every user: the page asks for none.
 const password = "pw"
 
+const signInTimeout = 10 * time.Second
+
 const maxUser = 100 // bytes of a user's name, which goes into the access token and with it into a cookie
 
-func (b *bff) serveLogin(w http.ResponseWriter, r *http.Request) {
+func (b *replica) serveLogin(w http.ResponseWriter, r *http.Request) {
 	b.showLogin(w, http.StatusOK, middleware.Next(r), "")
 }
 
 // serveSignIn signs in whom the form names, and ends the session that was there.
-func (b *bff) serveSignIn(w http.ResponseWriter, r *http.Request) {
+func (b *replica) serveSignIn(w http.ResponseWriter, r *http.Request) {
 	var tooLarge *http.MaxBytesError
 	if errors.As(r.ParseForm(), &tooLarge) {
 		refuseBody(w, r)
@@ -61,7 +63,7 @@ var errRefused = errors.New("the authorization server refuses")
 // authorization server instead, by the code flow with PKCE, and so never sees a
 // password: golang.org/x/oauth2 does that, and its tokens go to
 // Authenticator.SignIn as these do.
-func (b *bff) signIn(ctx context.Context, user string) (tokencache.Token, error) {
+func (b *replica) signIn(ctx context.Context, user string) (tokencache.Token, error) {
 	req, err := b.signInRequest(ctx, user)
 	if err != nil {
 		return tokencache.Token{}, err
@@ -90,7 +92,7 @@ func (b *bff) signIn(ctx context.Context, user string) (tokencache.Token, error)
 	return tokencache.NewToken(f), nil
 }
 
-func (b *bff) signInRequest(ctx context.Context, user string) (*http.Request, error) {
+func (b *replica) signInRequest(ctx context.Context, user string) (*http.Request, error) {
 	if b.style == styleCookie {
 		body, err := json.Marshal(map[string]string{"username": user, "password": password})
 		if err != nil {
@@ -120,7 +122,7 @@ func (b *bff) signInRequest(ctx context.Context, user string) (*http.Request, er
 
 // readTokens reads a successful answer in either style. Errors of the JSON
 // package are not passed on: they quote what they stumble over.
-func (b *bff) readTokens(resp *http.Response, body []byte) (f tokencache.TokenFields, err error) {
+func (b *replica) readTokens(resp *http.Response, body []byte) (f tokencache.TokenFields, err error) {
 	var in struct {
 		Cookie  string `json:"accessToken"`
 		Access  string `json:"access_token"`

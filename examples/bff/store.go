@@ -45,10 +45,10 @@ func (b *bff) share() error {
 // served whose access token works.
 func (b *bff) announce() {
 	if b.store == nil {
-		b.timeline.add(laneStore, "store", "sessions are this process's own: what it exchanges is kept in its memory")
+		b.timeline.add(entry{Kind: kindStore}, time.Time{}, "Sessions are this process's own: what it exchanges is kept in its memory.")
 		return
 	}
-	b.timeline.add(laneStore, "store", "sessions are shared by way of Redis, with all processes that have the same authorization server and client")
+	b.timeline.add(entry{Kind: kindStore}, time.Time{}, "Sessions are shared by way of Redis, with all processes that have the same authorization server and client.")
 	switch {
 	case b.demo == nil:
 	case b.style == styleOAuth2:
@@ -98,10 +98,10 @@ func (s *sharedStore) note(before int64, err error) {
 	case errors.Is(err, context.Canceled): // we are ending
 	case err != nil && s.answers.Load() == before && s.silent.CompareAndSwap(false, true):
 		s.log.Warn("Redis does not answer as it should: pages are served while their access tokens live, and nothing is refreshed", "err", err)
-		s.timeline.add(laneStore, "failed", "no answer of use: nothing is refreshed until there is one")
+		s.timeline.add(entry{Kind: kindFailed}, time.Time{}, "Redis gives no answer of use: nothing is refreshed until there is one.")
 	case err == nil && s.silent.CompareAndSwap(true, false):
 		s.log.Info("Redis answers again")
-		s.timeline.add(laneStore, "store", "it answers again")
+		s.timeline.add(entry{Kind: kindStore}, time.Time{}, "Redis answers again.")
 	}
 }
 

@@ -6,30 +6,36 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
-
-	"github.com/rebearer/rebearer/tokencache"
 )
 
 // visit is one request of a browser.
 type visit struct {
-	number int64
-	cache  *tokencache.Cache // what its tokens were and became; nil if no session was asked for
+	number  int64
+	replica int
+	calls   atomic.Int64
 }
 
 // call is one call of the API, which may take two attempts.
-type call struct{ attempts atomic.Int32 }
+type call struct {
+	number   int64
+	attempts atomic.Int32
+}
 
 type (
 	visitKey struct{}
 	callKey  struct{}
 )
 
-// number returns " #12" for what happens on behalf of visit 12.
-func number(ctx context.Context) string {
+// about returns an entry about what is done on behalf of a visit and a call.
+func about(ctx context.Context, kind string) entry {
+	e := entry{Kind: kind}
 	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
-		return fmt.Sprintf(" #%d", v.number)
+		e.Visit, e.Replica = v.number, v.replica
 	}
-	return ""
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		e.Call = c.number
+	}
+	return e
 }
 
 // watch notes each request and what became of it. It goes around everything, so
@@ -38,46 +44,36 @@ func (t *timeline) watch(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t.mu.Lock()
 		t.visits++
+		t.running++
 		v := &visit{number: t.visits}
 		t.mu.Unlock()
 		began := time.Now()
-		t.add(laneBrowser, "start", "#%d %s %s", v.number, r.Method, r.URL.Path)
+		ctx := context.WithValue(r.Context(), visitKey{}, v)
 		a := &answer{ResponseWriter: w}
 		defer func() { // also for a handler that panics to cut the connection
-			kind, cookies := v.outcome(a)
-			t.add(laneBrowser, kind, "#%d %s %s: %s after %d ms%s", v.number, r.Method, r.URL.Path,
-				status(a.status), time.Since(began).Milliseconds(), cookies)
+			e := about(ctx, kindEnd)
+			e.Status, e.What = a.status, r.Method+" "+r.URL.Path
+			t.add(e, began, "The browser's %s is answered %s after %d ms%s.", e.What, status(a.status),
+				time.Since(began).Milliseconds(), a.cookies())
+			t.mu.Lock()
+			t.running--
+			t.mu.Unlock()
 		}()
-		next.ServeHTTP(a, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+		next.ServeHTTP(a, r.WithContext(ctx))
 		a.note(http.StatusOK) // what net/http sends for a handler that wrote nothing
 	})
 }
 
-// watchCache shows the visit its Cache. It goes inside of the Authenticator,
-// which makes that.
-func watchCache(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if v, ok := r.Context().Value(visitKey{}).(*visit); ok {
-			v.cache = tokencache.FromContext(r.Context())
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// outcome says what the answer did to the cookies.
-func (v *visit) outcome(a *answer) (kind, text string) {
-	_, changed := v.cache.Changed()
-	switch {
-	case a.cleared:
-		return "cleared", ", cookies cleared"
-	case a.set && changed && !v.cache.Presented():
-		return "cookies", ", new cookies set: the successor was known already"
-	case a.set:
-		return "cookies", ", new cookies set"
-	case changed:
-		return "parked", ", too late for cookies: the next request gets them"
+// assign notes who serves a visit.
+func (t *timeline) assign(r *http.Request, replica int) {
+	v, ok := r.Context().Value(visitKey{}).(*visit)
+	if !ok {
+		return
 	}
-	return "end", ""
+	v.replica = replica
+	e := about(r.Context(), kindStart)
+	e.What = r.Method + " " + r.URL.Path
+	t.add(e, time.Time{}, "The browser sends %s.", e.What)
 }
 
 // answer notes the status and what becomes of cookies, at the moment when the
@@ -99,6 +95,17 @@ func (a *answer) note(status int) {
 			a.cleared = a.cleared || c.MaxAge < 0
 		}
 	}
+}
+
+// cookies says what the answer does to those of the browser.
+func (a *answer) cookies() string {
+	switch {
+	case a.set:
+		return ", and sets cookies"
+	case a.cleared:
+		return ", and clears the cookies"
+	}
+	return ""
 }
 
 func (a *answer) WriteHeader(status int) {
@@ -126,55 +133,60 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 // calls goes around a Transport: what it marks as one call is told from a
 // second call below, in attempts.
-func (t *timeline) calls(next http.RoundTripper) http.RoundTripper {
+func (b *replica) calls(next http.RoundTripper) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
-		return next.RoundTrip(r.WithContext(context.WithValue(r.Context(), callKey{}, new(call))))
+		c := new(call)
+		if v, ok := r.Context().Value(visitKey{}).(*visit); ok {
+			c.number = v.calls.Add(1)
+		}
+		return next.RoundTrip(r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
 	})
 }
 
-// attempts is the Base of a Transport: it notes what is really sent.
-func (t *timeline) attempts(base http.RoundTripper) http.RoundTripper {
+// attempts is the Base of a Transport: it notes what is really sent, but for the
+// second time, of which the Transport tells.
+func (b *replica) attempts(base http.RoundTripper) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
-		resp, err := base.RoundTrip(r)
-		kind, again := "call", ""
 		if c, ok := r.Context().Value(callKey{}).(*call); ok && c.attempts.Add(1) > 1 {
-			kind, again = "replay", ", sent again"
-		} else if err == nil && resp.StatusCode == http.StatusUnauthorized {
-			kind = "unauthorized"
+			return base.RoundTrip(r)
 		}
-		t.add(laneAPI, kind, "%s %s%s: %s%s", r.Method, r.URL.Path, again, outcome(resp, err), number(r.Context()))
+		began := time.Now()
+		resp, err := base.RoundTrip(r)
+		e := about(r.Context(), kindCall)
+		e.What = r.Method + " " + r.URL.Path
+		if err == nil {
+			e.Status = resp.StatusCode
+		}
+		if e.Status == http.StatusUnauthorized {
+			e.Kind = kindUnauthorized
+		}
+		b.timeline.add(e, began, "The API answers %s: %s.", e.What, outcome(resp, err))
 		return resp, err
 	})
 }
 
-// exchanges is the Base of a token endpoint. Whatever is sent to refreshURL
-// presents a refresh token. No visit is named: the exchange belongs to none.
-func (t *timeline) exchanges(base http.RoundTripper, refreshURL string) http.RoundTripper {
+// exchanges is the Base of a token endpoint. What is sent to its refresh URL
+// presents a refresh token, of which the Coordinator tells when it is over. No
+// visit is named: the exchange belongs to none.
+func (b *replica) exchanges(base http.RoundTripper) http.RoundTripper {
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.URL.String() == b.backend.refresh {
+			b.timeline.add(entry{Kind: kindPresenting, Replica: b.number}, time.Time{}, "A refresh token is presented.")
+			return base.RoundTrip(r)
+		}
+		began := time.Now()
+		resp, err := base.RoundTrip(r)
+		b.timeline.add(entry{Kind: kindRevoked, Replica: b.number}, began, "The authorization server is told of the end of a session: %s.", outcome(resp, err))
+		return resp, err
+	})
+}
+
+// signingIn notes what is sent to sign somebody in.
+func (b *replica) signingIn(base http.RoundTripper) http.RoundTripper {
 	return roundTrip(func(r *http.Request) (*http.Response, error) {
 		began := time.Now()
-		refresh := r.URL.String() == refreshURL
-		if refresh {
-			t.add(laneAS, "presented", "a refresh token is presented")
-		}
 		resp, err := base.RoundTrip(r)
-		ms := time.Since(began).Milliseconds()
-		switch {
-		case !refresh:
-			t.add(laneAS, "revoked", "revocation: %s after %d ms", outcome(resp, err), ms)
-		case err == nil && resp.StatusCode < 300:
-			t.add(laneAS, "exchanged", "%s after %d ms: the successor is here", outcome(resp, err), ms)
-		default:
-			t.add(laneAS, "failed", "%s after %d ms: no successor", outcome(resp, err), ms)
-		}
-		return resp, err
-	})
-}
-
-// signIns notes what is sent to sign somebody in.
-func (t *timeline) signIns(base http.RoundTripper) http.RoundTripper {
-	return roundTrip(func(r *http.Request) (*http.Response, error) {
-		resp, err := base.RoundTrip(r)
-		t.add(laneAS, "signin", "sign-in: %s%s", outcome(resp, err), number(r.Context()))
+		b.timeline.add(about(r.Context(), kindSignIn), began, "The authorization server is asked to sign somebody in: %s.", outcome(resp, err))
 		return resp, err
 	})
 }
@@ -189,7 +201,7 @@ func outcome(resp *http.Response, err error) string {
 
 func status(code int) string {
 	if code == 0 {
-		return "cut off"
+		return "with nothing, cut off"
 	}
 	return fmt.Sprintf("%d %s", code, http.StatusText(code))
 }

@@ -206,3 +206,18 @@ func eventually(t *testing.T, is func() bool, otherwise func() string) {
 		}
 	}
 }
+
+// takes copies the cookies of somebody else.
+func (u *user) takes(from *user) {
+	u.t.Helper()
+	var all []*network.CookieParam
+	for _, c := range from.jar() {
+		all = append(all, &network.CookieParam{
+			Name: c.Name, Value: c.Value, Domain: c.Domain, Path: c.Path, Secure: c.Secure, HTTPOnly: c.HTTPOnly, SameSite: c.SameSite,
+		})
+	}
+	_, err := chromedp.CallBrowser(u.ctx, storage.SetCookies, storage.SetCookiesParams{
+		BrowserContextID: chromedp.FromContext(u.ctx).BrowserContextID, Cookies: all,
+	})
+	must(u.t, err)
+}

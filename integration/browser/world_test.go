@@ -118,11 +118,18 @@ func serve(t *testing.T, h http.Handler) string {
 // what leads it to the world.
 func (w *world) bff(env ...string) *site {
 	w.t.Helper()
+	return open(w.t, w.process(w.front(), env...))
+}
+
+// process is bff without a door, for the world as it is to be had at a URL: two
+// processes that share sessions must know it by the same one.
+func (w *world) process(front string, env ...string) http.Handler {
+	w.t.Helper()
 	var said bytes.Buffer
 	cmd := exec.Command(program)
 	cmd.Stderr, cmd.SysProcAttr = &said, endsWithUs
 	cmd.Env = append(os.Environ(), append([]string{
-		"BFF_ADDR=127.0.0.1:0", "BFF_API_URL=" + w.front(), "BFF_JWT_SECRET=" + string(w.as.Key().([]byte)),
+		"BFF_ADDR=127.0.0.1:0", "BFF_API_URL=" + front, "BFF_JWT_SECRET=" + string(w.as.Key().([]byte)),
 	}, env...)...)
 	out, err := cmd.StdoutPipe()
 	must(w.t, err)
@@ -145,5 +152,5 @@ func (w *world) bff(env ...string) *site {
 	}
 	rt := &http.Transport{MaxIdleConnsPerHost: 100}
 	w.t.Cleanup(rt.CloseIdleConnections)
-	return open(w.t, proxy(listening, rt))
+	return proxy(listening, rt)
 }
