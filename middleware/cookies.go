@@ -214,8 +214,12 @@ func (a *Authenticator) deletions() []string {
 // take a cookie for the host and one for its domain for the same.
 func (a *Authenticator) strays(r *http.Request) []string {
 	var lines []string
+	all := a.parts(tokencache.Token{})
+	for i := 1; i < maxChunks && a.Cookies.Sealed; i++ {
+		all = append(all, part{a.chunkName(i), "", "/"})
+	}
 	for _, domain := range domains(r.Host) {
-		for _, c := range a.parts(tokencache.Token{}) {
+		for _, c := range all {
 			if strings.HasPrefix(strings.ToLower(c.name), "__host-") {
 				continue // there can be none
 			}

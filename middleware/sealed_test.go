@@ -188,6 +188,34 @@ func TestAHandlerSeesNoSealedCookie(t *testing.T) {
 	}
 }
 
+// T-F7, T-F9: a sealed cookie that was set for the domain, too, goes with all its
+// chunks.
+func TestSealedCookiesOfTheDomainAreDeleted(t *testing.T) {
+	a := sealing(sealer(1))
+	has, stray := signIn(t, a, nil, sized(5000)), signIn(t, a, nil, sized(9000))
+	in := httptest.NewRequest("GET", "http://app.example.com/", nil)
+	for _, shown := range []map[string]string{has, stray} {
+		for name, value := range shown {
+			in.AddCookie(&http.Cookie{Name: name, Value: value})
+		}
+	}
+	rec := httptest.NewRecorder()
+	a.Handler(still).ServeHTTP(rec, in)
+	gone := map[string]bool{}
+	for _, c := range rec.Result().Cookies() {
+		if c.MaxAge < 0 && c.Domain != "" {
+			gone[c.Domain+" "+c.Name] = true
+		}
+	}
+	for _, domain := range []string{"app.example.com", "example.com"} {
+		for _, name := range []string{"rebearer-session", "rebearer-session-1", "rebearer-session-2"} {
+			if !gone[domain+" "+name] {
+				t.Errorf("%s of %s stays: %v", name, domain, gone)
+			}
+		}
+	}
+}
+
 // T-F9: a program that has changed the place leaves nothing behind, and passes
 // nothing on.
 func TestCookiesOfAnotherPlaceAreDeleted(t *testing.T) {
