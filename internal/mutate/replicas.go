@@ -19,7 +19,8 @@ var replicaMutations = []mutation{
 	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "known := was.state != absent", new: "known := was.state == held"},
 	{behaviours: "B31 T-D6", file: "tokencache/publish.go", old: "\t\tif unread == nil {\n", new: "\t\tif unread == nil && !late {\n"},
 
-	{behaviours: "B46 B48", file: "tokencache/lead.go", old: "\t\t\tl.doubtful = !ok\n", new: ""},
+	{behaviours: "B46 B48", file: "tokencache/lead.go", old: "if l.doubtful = !ok; now.Version == version {", new: "if now.Version == version {"},
+	{behaviours: "B46", file: "tokencache/lead.go", old: "\t\t\t\t_, began = l.last()\n", new: ""},
 
 	{behaviours: "B31 B55", file: "tokencache/seen.go", old: " || x.traces.has(r.Token.token()) {", new: " {"},
 	{behaviours: "B46", file: "tokencache/lead.go", old: "now, renewed, err := l.attempt(ctx, version, l.holding(), l.lease()/2)", new: "now, renewed, err := l.attempt(ctx, version, l.holding(), l.lease())"},
