@@ -42,8 +42,9 @@ func (l *leader) fail(ctx context.Context, e *Error, began time.Time) (Token, bo
 		mine.state = over
 	}
 	now, err := l.put(ctx, mine, time.Now().Add(l.lease()), func(r record) bool {
-		// Nor is somebody else's word that the session has ended.
-		others := r.nonce != l.nonce && (r.state == held || r.ends())
+		// Nor is somebody else's word that the session has ended, or that the token
+		// may have been spent without an answer.
+		others := r.nonce != l.nonce && (r.state == held || r.ends() || r.Unanswered && !mine.Unanswered)
 		return r.state == over || l.succeeded(r) || others
 	})
 	l.learn(l.at, now)

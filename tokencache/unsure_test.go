@@ -140,3 +140,31 @@ func TestAnEntryThatCannotBeWrittenAgainIsAsOldAsItIs(t *testing.T) {
 		server.saw(t, 0)
 	})
 }
+
+// B36: a failure for one resource does not overwrite somebody else's word that the
+// token may have been spent without an answer: a refusal after it proves nothing.
+func TestAFailureForgetsNoUnansweredPresentation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{lives: time.Hour}
+		a, b, wire := replicas(server)
+		server.next(after(8*time.Second, func(as *as, ctx context.Context, spent tokencache.Token) (tokencache.Token, error) {
+			wire.on(nil) // and no renewal comes between
+			return as.exchange(ctx, spent)
+		}), func(as *as, ctx context.Context, spent tokencache.Token) (tokencache.Token, error) {
+			as.exchange(ctx, spent)
+			return tokencache.Token{}, &tokencache.Error{Reason: reason.Network}
+		})
+		wire.on(withoutRenewal())
+		go func() {
+			time.Sleep(time.Millisecond)
+			_, err := b.Refresh(t.Context(), alice)
+			because(t, reason.Network, err)
+		}()
+		if _, err := a.Refresh(t.Context(), alice.For(files)); err == nil {
+			t.Error("it was refused")
+		}
+		time.Sleep(time.Minute)
+		_, err := b.Refresh(t.Context(), alice)
+		because(t, reason.Ambiguous, err)
+	})
+}

@@ -14,7 +14,8 @@ var replicaMutations = []mutation{
 
 	// tokencache: what the model has found
 	{behaviours: "B33 B47", file: "tokencache/fail.go", old: "if !l.holds(e) && !l.stolen {", new: never},
-	{behaviours: "B37", file: "tokencache/fail.go", old: "(r.state == held || r.ends())", new: "r.state == held"},
+	{behaviours: "B36", file: "tokencache/fail.go", old: " || r.Unanswered && !mine.Unanswered)", new: ")"},
+	{behaviours: "B37", file: "tokencache/fail.go", old: "(r.state == held || r.ends() ||", new: "(r.state == held ||"},
 	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "newest.Same(t) && !known {", new: "newest.Same(t) && (!known || true) {"},
 	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "known := was.state != absent", new: "known := was.state == held"},
 	{behaviours: "B31 T-D6", file: "tokencache/publish.go", old: "\t\tif unread == nil {\n", new: "\t\tif unread == nil && !late {\n"},
