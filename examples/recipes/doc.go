@@ -20,6 +20,10 @@
 // in alexedwards/scs. Their tests are with a provider that is not
 // ours either.
 //
+// Three are about generated clients: OAPI for oapi-codegen, Ogen for ogen, and Connect
+// for connect-go, with a stream whose token ends in between. All of them send by Doer.
+// HTMX is a page of fragments, which are renewed for and asked for again.
+//
 // Two are about what an operator sees: OTel has the traces of requests, and
 // Observability all of it, with metrics for Prometheus, in the order in which it
 // shows each attempt; observability/dashboard.json is for Grafana.
