@@ -252,6 +252,8 @@ func (w *world) called(c *call) {
 			w.fail("%s, which showed %s, is signed with %s", name, q.shown.text(), g.text())
 		case g.issued.Before(q.shown.issued) && w.server.mode == lasting && (g.issued.Add(w.blur()).After(q.shown.issued) || w.opaque && (g.excused() || q.shown.excused()) || g.family.forked()):
 			w.counts["limit: no clock tells which access token of a server that does not rotate is newer"]++
+		case g.issued.Before(q.shown.issued) && w.server.mode == lasting && w.emptied:
+			w.counts["limit: the Store has lost the newer access token of a server that does not rotate"]++
 		case g.issued.Before(q.shown.issued) && !w.several:
 			w.fail("%s, which showed %s, is signed with %s, an older one", name, q.shown.text(), g.text())
 		case g.ticket != q.shown.ticket && !c.again && w.overtaken(r, since, g):
