@@ -97,7 +97,7 @@ func (s *session) redirect() bool {
 	if !ok {
 		return false
 	}
-	if _, err := s.hand(s.cache.Token()); err != nil { // and again when the header goes out
+	if _, err := s.auth.lines(s.cache.Token()); err != nil {
 		return false // it would come back as it is
 	}
 	s.Header().Set("Location", to)

@@ -40,17 +40,21 @@ func newRing(secrets [][]byte, name string) (ring, error) {
 		if err != nil {
 			return nil, err
 		}
-		block, err := aes.NewCipher(key)
-		if err != nil {
-			return nil, err
-		}
-		aead, err := cipher.NewGCMWithRandomNonce(block)
+		aead, err := newAEAD(key)
 		if err != nil {
 			return nil, err
 		}
 		r = append(r, aead)
 	}
 	return r, nil
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
 }
 
 // seal binds what it seals to name, beside the cookie that the ring is for.

@@ -81,3 +81,28 @@ func toldOfNewTokens(t *testing.T, w *world, late, next []string) {
 	b.do("POST", "/logout", "", fetching)
 	want("a logout", []string{"logged_out"})
 }
+
+// The redirect of Redirect mode is the response that delivers.
+func TestARedirectDelivers(t *testing.T) {
+	for name, place := range places {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, redirecting, place(t, &tokencache.MemoryStore{}))
+			told := make(chan event.Kind, 10)
+			w.auth.Coordinator.Observe = func(_ context.Context, e event.Event) {
+				if e.Kind == event.Delivered || e.Kind == event.Parked {
+					told <- e.Kind
+				}
+			}
+			b := w.serve(w.rooms(new(ledger))).browser()
+			b.again("ada", true)
+			if a := b.visit("/"); a.StatusCode != http.StatusTemporaryRedirect {
+				t.Fatalf("%d", a.StatusCode)
+			}
+			if len(told) != 1 || <-told != event.Delivered {
+				t.Error("that is not told, or something else")
+			}
+			must(t, b.visit("/"), 200, "page of ada")
+			w.presentations(1)
+		})
+	}
+}

@@ -48,16 +48,16 @@ func (a *Authenticator) chunkName(i int) string {
 
 // sealedLines returns what sets the chunks.
 func (a *Authenticator) sealedLines(t tokencache.Token) ([]string, error) {
-	sealed := packed(t)
+	plain := cookiesOf(t).pack()
 	maxAge := a.maxAge(t)
 	room := maxLine - headSize - len(a.Cookies.cookie(a.chunkName(1), "x", "/", maxAge).String()) + 1
-	size := base64.RawURLEncoding.EncodedLen(len(sealed) + overhead)
+	size := base64.RawURLEncoding.EncodedLen(len(plain) + overhead)
 	n := (size + room - 1) / room
 	if n > maxChunks {
 		return nil, fmt.Errorf("%w: sealed they have %d bytes", ErrCookieTooLarge, size)
 	}
 	head := fmt.Sprint(rand.Text()[:headSize-1], n)
-	text := base64.RawURLEncoding.EncodeToString(a.ring.seal(sealed, head))
+	text := base64.RawURLEncoding.EncodeToString(a.ring.seal(plain, head))
 	var lines []string
 	for i := range n {
 		piece := text[:min(room, len(text))]
@@ -70,12 +70,16 @@ func (a *Authenticator) sealedLines(t tokencache.Token) ([]string, error) {
 // overhead is what sealing adds: a nonce and a tag.
 const overhead = 12 + 16
 
-// packed writes the Token as it is in a cookie or a session.
-func packed(t tokencache.Token) []byte {
+// cookiesOf returns what is kept of a Token where all is in one place.
+func cookiesOf(t tokencache.Token) cookies {
+	return cookies{t.Access(), t.Refresh(), string(privatekey.Marshal(t.Key()))}
+}
+
+func (c cookies) pack() []byte {
 	var b compact.Buffer
-	b.Text(1, t.Access())
-	b.Text(2, t.Refresh())
-	b.Bytes(3, privatekey.Marshal(t.Key()))
+	b.Text(1, c.access)
+	b.Text(2, c.refresh)
+	b.Bytes(3, []byte(c.key))
 	return b
 }
 
@@ -105,7 +109,7 @@ func (a *Authenticator) unsealed(first string, more []chunk) (of cookies, ok boo
 		return cookies{}, false
 	}
 	for i := 1; i < n; i++ {
-		piece, ok := next(more, i, head)
+		piece, ok := pieceOf(more, i, head)
 		if !ok {
 			return cookies{}, false
 		}
@@ -123,8 +127,8 @@ func (a *Authenticator) unsealed(first string, more []chunk) (of cookies, ok boo
 	return of, err == nil
 }
 
-// next returns the piece of the chunk with that index and head.
-func next(more []chunk, index int, head string) (piece string, ok bool) {
+// pieceOf returns the piece of the chunk with that index and head.
+func pieceOf(more []chunk, index int, head string) (piece string, ok bool) {
 	for _, c := range more {
 		if piece, ok := strings.CutPrefix(c.value, head); ok && c.index == index {
 			return piece, true

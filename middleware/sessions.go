@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"context"
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -25,8 +24,9 @@ import (
 // that name and sealed with a key that is made of it, so that a copy of the Store
 // opens nothing. No token reaches the browser; each request reads the Store once.
 //
-// A session gets a new name with each sign-in. What ends it takes it out of the
-// Store, and no response that is on its way brings it back.
+// A session gets a new name with each sign-in. A logout, a sign-in and a page that
+// finds it over take it out of the Store, and no response that is on its way brings
+// it back.
 type Sessions struct {
 	// Store keeps them. Replicas share one; that of the Coordinator is as good
 	// as any. If nil, this process's memory does, up to 64 MiB, some 50,000
@@ -90,16 +90,12 @@ func newEntry(name string) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	block, err := aes.NewCipher(out[idSize:])
-	if err != nil {
-		return nil, err
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
+	aead, err := newAEAD(out[idSize:])
 	return &entry{name: name, id: "session " + base64.RawURLEncoding.EncodeToString(out[:idSize]), aead: aead}, err
 }
 
 var (
-	errForeign = errors.New("middleware: no session of ours")
+	errForeign = errors.New("middleware: what the Store has is no session of ours")
 	errEnded   = errors.New("middleware: the session has ended meanwhile")
 )
 
@@ -131,9 +127,9 @@ func (e *entry) fill(from tokencache.Entry) error {
 	return err
 }
 
-func (e *entry) value(token []byte) []byte {
+func (e *entry) value() []byte {
 	var b compact.Buffer
-	b.Bytes(1, token)
+	b.Bytes(1, e.of.pack())
 	b.Int(2, e.created.UnixMilli())
 	b.Int(3, e.used.UnixMilli())
 	head := []byte(shared.Session)
@@ -155,8 +151,11 @@ func (s *Sessions) load(ctx context.Context, name string) (*entry, error) {
 	if err != nil {
 		return nil, unread(err)
 	}
-	if found.Version == "" || e.fill(found) != nil {
+	if found.Version == "" {
 		return nil, nil
+	}
+	if err := e.fill(found); err != nil { // a newer version may have written it, during a deploy
+		return nil, &tokencache.Error{Reason: reason.StoreFormat, Err: err, Unsent: true}
 	}
 	switch now := time.Now(); {
 	case now.Sub(e.created) >= s.absolute(), now.Sub(e.used) >= s.idle():
@@ -164,20 +163,11 @@ func (s *Sessions) load(ctx context.Context, name string) (*entry, error) {
 		return nil, nil
 	case now.Sub(e.used) >= s.idle()/16: // not with each request
 		e.used = now
-		if kept, ok, err := s.store().Swap(ctx, e.id, e.version, e.value(e.token()), s.ttl(e)); err == nil && ok {
+		if kept, ok, err := s.store().Swap(ctx, e.id, e.version, e.value(), s.ttl(e)); err == nil && ok {
 			e.version = kept.Version
 		}
 	}
 	return e, nil
-}
-
-// token is what it holds, written again.
-func (e *entry) token() []byte {
-	var b compact.Buffer
-	b.Text(1, e.of.access)
-	b.Text(2, e.of.refresh)
-	b.Bytes(3, []byte(e.of.key))
-	return b
 }
 
 // ttl is what is left of its life, if nobody uses it.
@@ -199,8 +189,8 @@ func (s *Sessions) create(ctx context.Context, t tokencache.Token) (*entry, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, answering)
 	defer cancel()
-	e.created, e.used = time.Now(), time.Now()
-	if _, _, err = s.store().Swap(ctx, e.id, "", e.value(packed(t)), s.ttl(e)); err != nil {
+	e.created, e.used, e.of = time.Now(), time.Now(), cookiesOf(t)
+	if _, _, err = s.store().Swap(ctx, e.id, "", e.value(), s.ttl(e)); err != nil {
 		return nil, unread(err)
 	}
 	return e, nil
@@ -229,17 +219,17 @@ func (s *Sessions) drop(ctx context.Context, e *entry) error {
 func (s *Sessions) save(ctx context.Context, e *entry, t tokencache.Token) error {
 	ctx, cancel := context.WithTimeout(ctx, answering)
 	defer cancel()
-	read, token := e.of, packed(t)
+	read := e.of
 	for range 10 {
-		e.used = time.Now()
-		now, ok, err := s.store().Swap(ctx, e.id, e.version, e.value(token), s.ttl(e))
+		e.used, e.of = time.Now(), cookiesOf(t)
+		now, ok, err := s.store().Swap(ctx, e.id, e.version, e.value(), s.ttl(e))
 		switch {
 		case err != nil:
+			e.of = read
 			return unread(err)
 		case ok:
 			e.version = now.Version
-			e.of, err = unpacked(token)
-			return err
+			return nil
 		case now.Version == "":
 			return errEnded
 		}

@@ -170,6 +170,30 @@ func TestASessionIsNotLostWithItsStore(t *testing.T) {
 	}
 }
 
+// B51: what a newer version has written, during a deploy, is no reason to sign in.
+func TestASessionOfAnUnknownFormatIsNotLost(t *testing.T) {
+	store := &counted{Store: &tokencache.MemoryStore{}}
+	a := keeping(new(binding), &middleware.Sessions{Store: store})
+	var key string
+	store.before = func(k string, _ []byte) { key = k }
+	has := signIn(t, a, nil, sized(10))
+	now, err := store.Load(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := store.Swap(t.Context(), key, now.Version, []byte("\x02s of a newer version"), time.Hour); !ok {
+		t.Fatal(err)
+	}
+	in := httptest.NewRequest("GET", "/", nil)
+	in.Header["Sec-Fetch-Mode"], in.Header["Sec-Fetch-Dest"] = navigating["Sec-Fetch-Mode"], navigating["Sec-Fetch-Dest"]
+	in.AddCookie(&http.Cookie{Name: "rebearer-session", Value: has["rebearer-session"]})
+	rec := httptest.NewRecorder()
+	a.Handler(still).ServeHTTP(rec, in)
+	if rec.Code != 503 || len(rec.Result().Cookies()) > 0 {
+		t.Errorf("%d, %v", rec.Code, rec.Result().Cookies())
+	}
+}
+
 // B31, T-D6: a response that is on its way when the session ends does not bring it
 // back.
 func TestAnEndedSessionIsNotWrittenAgain(t *testing.T) {

@@ -135,7 +135,7 @@ func (s *session) finish() {
 		return
 	}
 	if s.auth.Sessions != nil {
-		s.lines()
+		s.lines() // none, but what is new is kept
 	} else {
 		s.auth.log(s.request, slog.LevelDebug, "new tokens are parked for the next request")
 		s.tell(event.Parked)

@@ -29,7 +29,7 @@ func (l *leader) fail(ctx context.Context, e *Error, began time.Time) (Token, bo
 			l.presented(event.Dropped, nil, began)
 			return Token{}, true, nil
 		} else if end := l.buried(ctx); end != nil {
-			e = end
+			e, alone = end, event.Dropped // whoever ended it has told so
 		} else if l.risky() {
 			e.Reason = reason.Ambiguous
 		}
@@ -51,7 +51,7 @@ func (l *leader) fail(ctx context.Context, e *Error, began time.Time) (Token, bo
 	switch {
 	case err != nil, now.nonce == l.nonce:
 		l.presented(alone, e, began)
-		if e.Reason.Ends() {
+		if e.Reason.Ends() && alone == event.Failed {
 			l.ended(e, began)
 		}
 		return Token{}, false, e

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/event"
 	"github.com/rebearer/rebearer/tokencache/reason"
 )
 
@@ -31,6 +32,11 @@ func TestARefusalIsExplainedByTheWayThatLedToIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &as{}
 		a, b, wire := replicas(server)
+		a.Observe = func(_ context.Context, e event.Event) {
+			if e.Kind == event.Ended {
+				t.Errorf("told once more that the session has ended, for %q", e.Reason)
+			}
+		}
 		wire.on(during("swap done", func(context.Context, string, moment) error { return errCut }))
 		first, err := a.Refresh(t.Context(), alice)
 		is(t, "alice-access-1", first, err)

@@ -14,6 +14,8 @@ var replicaMutations = []mutation{
 
 	// tokencache: what the model has found
 	{behaviours: "B33 B47", file: "tokencache/fail.go", old: "if !l.holds(e) && !l.stolen {", new: never},
+	{behaviours: "B37", file: "tokencache/fail.go", old: "if e.Reason.Ends() && alone == event.Failed {", new: "if e.Reason.Ends() {"},
+	{behaviours: "B37", file: "tokencache/fail.go", old: "} else if end := l.buried(ctx); end != nil {", new: "} else if end := l.buried(ctx); end != nil && false {"},
 	{behaviours: "B36", file: "tokencache/fail.go", old: " || r.Unanswered && !mine.Unanswered)", new: ")"},
 	{behaviours: "B37", file: "tokencache/fail.go", old: "(r.state == held || r.ends() ||", new: "(r.state == held ||"},
 	{behaviours: "B31 T-D6", file: "tokencache/revoke.go", old: "newest.Same(t) && !known {", new: "newest.Same(t) && (!known || true) {"},

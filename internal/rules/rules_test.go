@@ -152,6 +152,10 @@ func TestTheIndexIsShort(t *testing.T) {
 	}
 }
 
+// generated are the folders of code that nobody writes or reads: what the tools of two
+// recipes make, whose versions their go:generate lines pin.
+var generated = []string{"../../examples/recipes/oapi", "../../examples/recipes/ogen"}
+
 func TestFilesAndFunctionsAreShort(t *testing.T) {
 	files := 0
 	err := filepath.WalkDir("../..", func(path string, d os.DirEntry, err error) error {
@@ -167,7 +171,7 @@ func TestFilesAndFunctionsAreShort(t *testing.T) {
 		files++
 		fset := token.NewFileSet()
 		f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
-		if err != nil || ast.IsGenerated(f) { // nobody reads that
+		if err != nil || ast.IsGenerated(f) && slices.Contains(generated, filepath.ToSlash(filepath.Dir(path))) {
 			return err
 		}
 		if n := fset.Position(f.End()).Line; n > maxLines {

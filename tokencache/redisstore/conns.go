@@ -62,11 +62,11 @@ func (c *conn) hear() { c.heard.Store(time.Now().UnixNano()) }
 func (c *conn) Read(p []byte) (int, error) {
 	began := time.Now()
 	n, err := c.Conn.Read(p)
-	var net net.Error
+	var late net.Error
 	switch {
 	case n > 0:
 		c.hear()
-	case errors.As(err, &net) && net.Timeout() && time.Since(began) >= unanswered/2: // not for a caller with no time
+	case errors.As(err, &late) && late.Timeout() && time.Since(began) >= unanswered/2: // not for a caller with no time
 		c.of.end(began)
 	}
 	return n, err

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"time"
@@ -16,9 +17,9 @@ var errURL = errors.New("redisstore: not a URL of the form redis://user:password
 // connect. The error tells nothing of the URL, which may hold a password. The
 // Client does not dial again and again: a Redis that is away is noticed at once.
 // Nor does it wait for the connections of a Redis that has fallen silent one by
-// one: a command that is not answered within a second (read_timeout) ends all
-// that are as silent. What else it may be told, such as max_retries, stands after a question mark;
-// see [redis.ParseURL].
+// one: a command that has waited in vain, for a second (read_timeout) and for half
+// of one at least, ends all that are as silent. What else it may be told, such as
+// max_retries, stands after a question mark; see [redis.ParseURL].
 func Open(url string) (*Store, error) {
 	first, others, several := strings.Cut(url, ",")
 	if !several {
@@ -32,7 +33,7 @@ func Open(url string) (*Store, error) {
 		if o.MaxRetries == 0 {
 			o.MaxRetries = 1
 		}
-		o.ReadTimeout = or(o.ReadTimeout, unanswered)
+		o.ReadTimeout = cmp.Or(o.ReadTimeout, unanswered)
 		all := new(conns)
 		o.Dialer = all.dial(redis.NewDialer(o))
 		return owning(redis.NewClient(o)), nil
@@ -48,7 +49,7 @@ func Open(url string) (*Store, error) {
 		}
 		o.Addrs = append(o.Addrs, host)
 	}
-	o.ReadTimeout = or(o.ReadTimeout, unanswered)
+	o.ReadTimeout = cmp.Or(o.ReadTimeout, unanswered)
 	all := new(conns)
 	o.NewClient = func(node *redis.Options) *redis.Client {
 		node.Dialer = all.dial(redis.NewDialer(node))
@@ -59,13 +60,6 @@ func Open(url string) (*Store, error) {
 
 // unanswered is how long a command may take: a third of the usual lease.
 const unanswered = time.Second
-
-func or(v, otherwise time.Duration) time.Duration {
-	if v == 0 {
-		return otherwise
-	}
-	return v
-}
 
 func owning(client redis.UniversalClient) *Store {
 	return &Store{Client: client, owned: client}
