@@ -208,8 +208,7 @@ func TestTheLivePageShowsWhatEachButtonDoes(t *testing.T) {
 				}
 				l.quiet(scene.statuses...)
 			}
-			l.click("#again")
-			l.arrives("/").sees("Signed in as alice")
+			l.follow("#again").arrives("/").sees("Signed in as alice")
 			l.play("expire")
 			if s := l.look(); !s.Good {
 				t.Errorf("after another sign-in: %s", s.Said)

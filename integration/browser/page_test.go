@@ -75,20 +75,3 @@ func TestTheWayBackAfterALogoutIsTheLogin(t *testing.T) {
 	b.do(chromedp.NavigateBack())
 	b.arrives("/login")
 }
-
-// The page of examples/bff with servers of its own, as who starts it finds it:
-// every box says that it has worked.
-func TestEveryButtonOfTheDemoWorks(t *testing.T) {
-	w := start(t)
-	s := w.bff("BFF_API_URL=", "BFF_JWT_SECRET=")
-	b := person(t).signIn(s)
-	b.sees("Signed in as alice")
-	for _, scene := range []string{"calls", "tabs", "stream", "upload", "outage", "logout"} {
-		b.click(fmt.Sprintf("[data-scene=%s]:enabled", scene))
-		b.until(`document.querySelector("#result .verdict")`)
-		b.picture("demo-" + scene)
-		if good, err := js[bool](b, `document.querySelector("#result .good") !== null`); err != nil || !good {
-			t.Errorf("%s: %v, %s", scene, err, b.shows())
-		}
-	}
-}

@@ -121,6 +121,17 @@ func (b *tab) click(selector string) {
 	b.do(chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.Click(chromedp.CSS(selector)))
 }
 
+// follow clicks on what leads to another page, and waits until that has taken the
+// place of this one: it may look the same.
+func (b *tab) follow(selector string) *tab {
+	b.t.Helper()
+	_, err := js[bool](b, "window.left = true")
+	must(b.t, err)
+	b.click(selector)
+	b.until("!window.left && document.readyState === 'complete'")
+	return b
+}
+
 // shows tells what a failed test wants to know.
 func (b *tab) shows() string {
 	s, err := js[string](b, "location.href + ': ' + (document.body ? document.body.innerText.slice(0, 600) : '')")
