@@ -14,19 +14,25 @@ import (
 // Silence is what was watched, by a read in each third of a lease, since that is
 // how often a holder writes. Time in which the Store could not be read, or in
 // which this process stood still, is none: a holder that lives may not have been
-// able to write in it, either. A Store whose reads still fail a whole lease after
-// the first that failed is an error.
+// able to write in it, either. Nor is, for two leases, time in which the Store
+// was slow: what is read is small, and what a holder has to write is not. A Store
+// whose reads still fail a whole lease after the first that failed is an error.
 func (x *exchange) await(ctx context.Context, id, old string) (Entry, error) {
 	if !x.shared {
 		return x.store.Wait(ctx, id, old)
 	}
-	since := time.Now() // the holder is silent
-	var blind time.Time // the first read that failed
+	since := time.Now()       // the holder is silent
+	var blind, slow time.Time // the first read that was
 	for {
 		began := time.Now()
 		d := min(x.lease()/3, x.lease()-began.Sub(since))
 		now, err := x.wait(ctx, id, old, d)
-		switch ended := time.Now(); {
+		ended := time.Now()
+		took := ended.Sub(began) - d
+		if slow.IsZero() && took > x.lease()/10 {
+			slow = ended
+		}
+		switch {
 		case err != nil && blind.IsZero():
 			blind, since = ended, ended
 		case err != nil && ended.Sub(blind) >= x.lease():
@@ -36,7 +42,8 @@ func (x *exchange) await(ctx context.Context, id, old string) (Entry, error) {
 			since = time.Now()
 		case now.Version != old:
 			return now, nil
-		case ended.Sub(began) > d+x.lease()*3/5: // no read takes that long
+		case took > x.lease()*3/5, // no read takes that long
+			took > x.lease()/10 && ended.Sub(slow) < 2*x.lease():
 			since = ended
 		case ended.Sub(since) >= x.lease():
 			return now, nil

@@ -38,6 +38,56 @@ func TestAHolderIsNotDeadBecauseTheStoreIsAway(t *testing.T) {
 	}
 }
 
+// B46, T-D2: the Store is slow for everybody. What is read gets through, and what a
+// holder has to write does not.
+func TestAHolderIsNotDeadBecauseTheStoreIsSlow(t *testing.T) {
+	for _, took := range []time.Duration{400 * time.Millisecond, 900 * time.Millisecond, 1400 * time.Millisecond} {
+		t.Run(took.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &as{}
+				a, b, wire := replicas(server)
+				other := newWire(wire.Store)
+				b.Store = other
+				server.next(func(*as, context.Context, tokencache.Token) (tokencache.Token, error) {
+					wire.on(down)
+					other.on(slow(took))
+					time.AfterFunc(8*time.Second, func() { wire.on(nil); other.on(nil) })
+					time.Sleep(time.Second)
+					return generation("alice", 1), nil
+				})
+				together(2, func(i int) {
+					time.Sleep(time.Duration(i) * time.Millisecond)
+					got, err := []*tokencache.Coordinator{a, b}[i].Refresh(t.Context(), alice)
+					is(t, "alice-access-1", got, err)
+				})
+				server.saw(t, 1)
+			})
+		})
+	}
+}
+
+// B46, B48: a successor is large, and the Store does not take it for longer than
+// anybody waits for a holder that is silent. This one is not: it has something
+// small to say.
+func TestAHolderThatCannotStoreItsSuccessorStaysTheHolder(t *testing.T) {
+	for name, failing := range map[string]fault{"refused": down, "without an answer": hung} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &as{}
+				a, b, wire := replicas(server)
+				wire.on(during("swap done", failing))
+				time.AfterFunc(12*time.Second, func() { wire.on(nil) })
+				together(2, func(i int) {
+					time.Sleep(time.Duration(i) * time.Millisecond)
+					got, err := []*tokencache.Coordinator{a, b}[i].Refresh(t.Context(), alice)
+					is(t, "alice-access-1", got, err)
+				})
+				server.saw(t, 1)
+			})
+		})
+	}
+}
+
 // B46: nor is an outage that is over counted when the next one begins.
 func TestAHolderIsNotDeadBecauseTheStoreIsAwayNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -68,8 +118,8 @@ func TestAHolderThatIsDeadIsFoundOut(t *testing.T) {
 	}{
 		"in a lease":                           {after: 3 * time.Second},
 		"after the Store was away":             {fault: down, lasts: 2 * time.Second, after: 6 * time.Second},
-		"by a Store that is slow":              {fault: slow(time.Second), after: 12 * time.Second},
-		"by a Store that is as slow as can be": {fault: slow(1490 * time.Millisecond), after: 15 * time.Second},
+		"by a Store that is slow":              {fault: slow(time.Second), after: 15 * time.Second},
+		"by a Store that is as slow as can be": {fault: slow(1490 * time.Millisecond), after: 20 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -63,8 +63,9 @@ type Coordinator struct {
 	// Timeout bounds one presentation. If zero, 10 s.
 	Timeout time.Duration
 	// Lease is how long a replica that has died or stalls may keep others
-	// waiting. It is renewed at a third of its length while the exchange
-	// runs, so it needs no relation to Timeout. If zero, 3 s.
+	// waiting, and four times that where the Store fails or takes more than a
+	// tenth of it to answer. It is renewed at a third of its length while the
+	// exchange runs, so it needs no relation to Timeout. If zero, 3 s.
 	Lease time.Duration
 	// Hold is how long a successor is kept for a browser that has not
 	// received it. If zero, 24 h.

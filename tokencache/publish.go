@@ -65,7 +65,6 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 		began := time.Now()
 		now, ok, failed := l.attempt(ctx, version, mine, patience)
 		stood := time.Since(began) > patience+l.retry() // still, as a process
-		patience = l.lease()
 		if ok {
 			return mine, nil
 		}
@@ -83,10 +82,14 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 			case bad != nil:
 				return record{}, &Error{Reason: reason.StoreFormat, Err: bad}
 			case ours && !late: // again: what is not confirmed may get lost
+				patience = l.lease()
 			case ours, final(r):
 				return r, nil
 			}
 			version = now.Version
+			if failed != nil && !late && l.holds(now) {
+				version = l.stay(ctx, version)
+			}
 		}
 		if failed == nil {
 			continue
@@ -99,6 +102,16 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 		time.Sleep(pause)
 		pause = min(2*pause, time.Second, l.lease()/10) // or it may be taken for dead
 	}
+}
+
+// stay tells those who wait that the entry's holder lives, and returns its
+// version. Where a successor does not get through, what is as small as this may.
+func (l *leader) stay(ctx context.Context, version string) string {
+	now, _, err := l.attempt(ctx, version, l.holding(), l.lease()/2)
+	if err == nil && l.holds(now) {
+		version = now.Version
+	}
+	return version
 }
 
 // beget notes that a refresh token was issued to us, and which entry led to it.
