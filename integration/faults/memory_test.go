@@ -3,24 +3,31 @@
 package faults
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"runtime"
 	"runtime/pprof"
+	"slices"
 	"strings"
 )
 
-// held is what a replica holds. Two things grow by design, up to a bound: what
-// is remembered of access tokens that verified (16,384 of them), and what was
-// exchanged (64 MiB). They are told apart by who allocated them, so that the rest
-// can be compared.
+// held is what a replica holds. Three things grow by design, up to a bound: what
+// is remembered of access tokens that verified (16,384 of them), what was
+// exchanged (64 MiB), and what the runtime keeps of goroutines that have ended
+// (as many as there ever were at once). They are told apart by who allocated
+// them, so that the rest can be compared.
 type held struct {
-	HeapInuse  int64 // after a collection
-	Verified   int64 // sampled
-	Exchanged  int64 // sampled
-	Rest       int64 // HeapAlloc without these two
+	HeapInuse int64 // after a collection
+	Verified  int64 // sampled, as the next two
+	Exchanged int64
+	Runtime   int64
+	Rest      int64 // HeapAlloc without these three
+	// Of is Rest by who allocated it, sampled.
+	Of         map[string]int64
 	Goroutines int
 	Did        deeds
 }
@@ -28,7 +35,7 @@ type held struct {
 // cells are the columns of the report.
 func (h held) cells() string {
 	mb := func(n int64) float64 { return float64(n) / (1 << 20) }
-	return fmt.Sprintf("%.1f MB | %.1f MB | %.1f MB | %.1f MB | %d", mb(h.HeapInuse), mb(h.Verified), mb(h.Exchanged), mb(h.Rest), h.Goroutines)
+	return fmt.Sprintf("%.1f MB | %.1f MB | %.1f MB | %.1f MB | %.1f MB | %d", mb(h.HeapInuse), mb(h.Verified), mb(h.Exchanged), mb(h.Runtime), mb(h.Rest), h.Goroutines)
 }
 
 // figures tells what is held, when nothing is in flight.
@@ -39,8 +46,8 @@ func (b *bff) figures(w http.ResponseWriter, r *http.Request) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	h := held{HeapInuse: int64(m.HeapInuse), Goroutines: runtime.NumGoroutine(), Did: b.did.read()}
-	h.Verified, h.Exchanged = b.sampled()
-	h.Rest = int64(m.HeapAlloc) - h.Verified - h.Exchanged
+	h.sample()
+	h.Rest = int64(m.HeapAlloc) - h.Verified - h.Exchanged - h.Runtime
 	if r.FormValue("stacks") != "" {
 		pprof.Lookup("goroutine").WriteTo(w, 1)
 		return
@@ -48,25 +55,59 @@ func (b *bff) figures(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(h)
 }
 
-// sampled returns how many bytes are in use for the two that grow.
-func (b *bff) sampled() (verified, exchanged int64) {
+// sample tells who has allocated what is in use.
+func (h *held) sample() {
 	records := make([]runtime.MemProfileRecord, 4096)
 	n, ok := runtime.MemProfile(records, false)
 	for !ok {
 		records = make([]runtime.MemProfileRecord, 2*n)
 		n, ok = runtime.MemProfile(records, false)
 	}
+	h.Of = map[string]int64{}
 	for _, rec := range records[:n] {
 		by := allocator(rec.Stack())
-		switch {
-		case strings.Contains(by, "internal/memlog"), strings.Contains(by, "MemoryStore"):
-			exchanged += unsampled(rec)
-		case strings.Contains(by, "middleware.(*Authenticator).look"), strings.Contains(by, "middleware.(*Authenticator).pair"),
-			strings.Contains(by, "middleware.(*verifiedTokens)"):
-			verified += unsampled(rec)
+		switch bytes := unsampled(rec); {
+		case slices.ContainsFunc(by, called("internal/memlog", "MemoryStore")):
+			h.Exchanged += bytes
+		case slices.ContainsFunc(by, called("middleware.(*Authenticator).look", "middleware.(*Authenticator).pair", "middleware.(*verifiedTokens)", "tokencache.Token.id")):
+			h.Verified += bytes
+		case len(slices.DeleteFunc(slices.Clone(by), ofRuntime)) == 0:
+			h.Runtime += bytes
+		case bytes > 0:
+			h.Of[inBrief(by)] += bytes
 		}
 	}
-	return verified, exchanged
+}
+
+// called reports whether a function has one of these names in its own.
+func called(names ...string) func(string) bool {
+	return func(function string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return strings.Contains(function, name) })
+	}
+}
+
+func ofRuntime(function string) bool {
+	return strings.HasPrefix(function, "runtime.") || strings.HasPrefix(function, "internal/runtime/")
+}
+
+// inBrief names who allocated something: the innermost function, and the one of
+// ours that led there.
+func inBrief(by []string) string {
+	by = slices.DeleteFunc(by, ofRuntime)
+	if i := slices.IndexFunc(by, called("rebearer")); i > 0 {
+		return by[0] + " of " + by[i]
+	}
+	return by[0]
+}
+
+// grown returns what has grown most, with how much.
+func grown(before, after held) (names []string, by map[string]int64) {
+	by = maps.Clone(after.Of)
+	for name, n := range before.Of {
+		by[name] -= n
+	}
+	names = slices.SortedFunc(maps.Keys(by), func(a, b string) int { return cmp.Compare(by[b], by[a]) })
+	return names[:min(len(names), 6)], by
 }
 
 // unsampled estimates what a sample stands for: large pieces are always in it.
@@ -79,14 +120,13 @@ func unsampled(rec runtime.MemProfileRecord) int64 {
 	return int64(float64(rec.InUseBytes()) / p)
 }
 
-// allocator names the functions on the way to an allocation.
-func allocator(stack []uintptr) string {
-	var b strings.Builder
+// allocator names the functions on the way to an allocation, innermost first.
+func allocator(stack []uintptr) (names []string) {
 	for frames := runtime.CallersFrames(stack); ; {
 		f, more := frames.Next()
-		b.WriteString(f.Function + "\n")
+		names = append(names, f.Function)
 		if !more {
-			return b.String()
+			return names
 		}
 	}
 }

@@ -143,10 +143,17 @@ func (w *world) reportSeen(b *strings.Builder) {
 }
 
 func (w *world) reportHeld(b *strings.Builder) {
-	head(b, "what a replica holds", "heap in use", "of it tokens that verified", "exchanges", "all else, without what is free", "goroutines")
+	head(b, "what a replica holds", "heap in use", "of it tokens that verified", "exchanges", "what the runtime keeps of goroutines", "all else, without what is free", "goroutines")
 	for i := range w.after {
 		row(b, fmt.Sprintf("replica %d before", i+1), w.before[i].cells())
 		row(b, fmt.Sprintf("replica %d after", i+1), w.after[i].cells())
+	}
+	head(b, "what has grown most of all else", "by")
+	for i := range w.after {
+		names, by := grown(w.before[i], w.after[i])
+		for _, name := range names {
+			row(b, fmt.Sprintf("replica %d: %s", i+1, name), fmt.Sprintf("%.2f MB", float64(by[name])/(1<<20)))
+		}
 	}
 }
 
