@@ -40,6 +40,48 @@ func TestATokenThatEndsWhileItsKeyIsLookedForHasEnded(t *testing.T) {
 	})
 }
 
+// slowStore takes its time for the nth write.
+type slowStore struct {
+	tokencache.MemoryStore
+	writes, slow int
+	takes        time.Duration
+}
+
+func (s *slowStore) Swap(ctx context.Context, key, old string, value []byte, ttl time.Duration) (tokencache.Entry, bool, error) {
+	if s.writes++; s.writes == s.slow {
+		time.Sleep(s.takes)
+	}
+	return s.MemoryStore.Swap(ctx, key, old, value, ttl)
+}
+
+// B65: a token that ended while it was stored says nothing of the clocks. The next
+// request gets another.
+func TestATokenThatEndsWhileItIsStoredIsNoMisconfiguration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issue := issuing(func() tokencache.Token {
+			end := time.Now().Add(2 * time.Second).Truncate(time.Second)
+			return tokencache.NewToken(tokencache.TokenFields{
+				Access: raw(t, `{"alg":"HS256"}`, fmt.Sprintf(`{"exp":%d}`, end.Unix())), Refresh: "R", Expiry: end,
+			})
+		})
+		a := &middleware.Authenticator{
+			Coordinator: &tokencache.Coordinator{Refresher: issue, Store: &slowStore{slow: 2, takes: 40 * time.Second}, Realm: "r", Timeout: time.Minute, Lease: 2 * time.Minute},
+			Cookies:     middleware.Cookies{InsecureNoTLS: true},
+			Verifier:    &middleware.Verifier{Algorithms: []string{"HS256"}, Key: secret},
+		}
+		for _, want := range []int{503, 200} {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header.Set("Cookie", "refresh=R")
+			rec := httptest.NewRecorder()
+			a.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(rec, r)
+			if rec.Code != want {
+				t.Errorf("%d, want %d: %s", rec.Code, want, rec.Body)
+			}
+		}
+		a.Coordinator.Wait(t.Context())
+	})
+}
+
 type pinned struct {
 	sink
 	_ [1 << 16]byte

@@ -266,6 +266,8 @@ func (s *session) exchange(ctx context.Context, spent tokencache.Token) error {
 	switch {
 	case errors.Is(s.verdict.err, errUnverified):
 		return s.verdict.err
+	case errors.Is(s.verdict.err, jws.ErrExpired) && !t.Expiry().IsZero() && !t.Valid(0):
+		return &tokencache.Error{Reason: reason.Timeout, Err: errLate}
 	case s.verdict.err != nil:
 		s.cache.Rejected(t) // another one would fare no better
 		return &tokencache.Error{Reason: reason.Configuration, Err: mismatch(s.verdict.err)}
@@ -274,6 +276,9 @@ func (s *session) exchange(ctx context.Context, spent tokencache.Token) error {
 	}
 	return nil
 }
+
+// errLate is about a token that had not ended when it was issued, by our own clock.
+var errLate = errors.New("the access token that was issued has ended before it was stored")
 
 // mismatch says what is probably wrong if a new access token does not verify.
 func mismatch(err error) error {

@@ -30,8 +30,11 @@ type extent struct {
 	storm  time.Duration
 	fault  time.Duration // the longest, and the longest time between two
 	revoke time.Duration // every so often all access tokens end at once
-	// Within it every session works, from the end of the faults on: 10 s for a
-	// presentation, and as much again for connections that stay silent.
+	// Timeout is that of a presentation. What comes at 1 KB/s comes in that time, and
+	// is no answer that was lost.
+	timeout time.Duration
+	// Within it every session works, from the end of the faults on: the timeout, and
+	// as much again for connections that stay silent.
 	within time.Duration
 }
 
@@ -46,9 +49,9 @@ func extentOf(t *testing.T) extent {
 	}
 	if d == 0 {
 		t.Parallel() // they wait, most of the time
-		return extent{users: 20, warm: time.Second, storm: 8 * time.Second, fault: time.Second, revoke: 5 * time.Second, within: 30 * time.Second}
+		return extent{users: 20, warm: time.Second, storm: 8 * time.Second, fault: time.Second, revoke: 5 * time.Second, timeout: 10 * time.Second, within: 30 * time.Second}
 	}
-	return extent{users: 200, warm: 20 * time.Second, storm: d, fault: 6 * time.Second, revoke: 20 * time.Second, within: time.Minute}
+	return extent{users: 200, warm: 20 * time.Second, storm: d, fault: 6 * time.Second, revoke: 20 * time.Second, timeout: 30 * time.Second, within: time.Minute}
 }
 
 // Whatever fails, and however often: nobody is given what is another's, nothing
@@ -223,7 +226,7 @@ func (w *world) settle() {
 
 // back reports whether a replica holds what it held before, or little more.
 func back(before, after held) bool {
-	return after.Goroutines <= before.Goroutines+10 && after.Rest <= before.Rest+3<<20
+	return after.Goroutines <= before.Goroutines+10 && after.Files <= before.Files+10 && after.Rest <= before.Rest+3<<20
 }
 
 // stacks returns what the goroutines of a replica do.

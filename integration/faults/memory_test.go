@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"os"
 	"runtime"
 	"runtime/pprof"
 	"slices"
@@ -29,13 +30,14 @@ type held struct {
 	// Of is Rest by who allocated it, sampled.
 	Of         map[string]int64
 	Goroutines int
+	Files      int // open, where the system tells; else 0
 	Did        deeds
 }
 
 // cells are the columns of the report.
 func (h held) cells() string {
 	mb := func(n int64) float64 { return float64(n) / (1 << 20) }
-	return fmt.Sprintf("%.1f MB | %.1f MB | %.1f MB | %.1f MB | %.1f MB | %d", mb(h.HeapInuse), mb(h.Verified), mb(h.Exchanged), mb(h.Runtime), mb(h.Rest), h.Goroutines)
+	return fmt.Sprintf("%.1f MB | %.1f MB | %.1f MB | %.1f MB | %.1f MB | %d | %d", mb(h.HeapInuse), mb(h.Verified), mb(h.Exchanged), mb(h.Runtime), mb(h.Rest), h.Goroutines, h.Files)
 }
 
 // figures tells what is held, when nothing is in flight.
@@ -46,6 +48,9 @@ func (b *bff) figures(w http.ResponseWriter, r *http.Request) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	h := held{HeapInuse: int64(m.HeapInuse), Goroutines: runtime.NumGoroutine(), Did: b.did.read()}
+	if files, err := os.ReadDir("/proc/self/fd"); err == nil {
+		h.Files = len(files)
+	}
 	h.sample()
 	h.Rest = int64(m.HeapAlloc) - h.Verified - h.Exchanged - h.Runtime
 	if r.FormValue("stacks") != "" {

@@ -46,6 +46,7 @@ type order struct {
 	Redis    string
 	Roots    string // PEM
 	Redirect bool
+	Timeout  time.Duration // of a presentation
 }
 
 // event is what a replica tells on its standard output, a line each.
@@ -150,6 +151,7 @@ func (b *bff) open(store tokencache.Store) {
 	b.coordinator = &tokencache.Coordinator{
 		Refresher: endpoint, Revoker: endpoint, Store: store, Realm: "faults bff", Log: log,
 		Hold: 2 * time.Minute,
+		Timeout: b.Timeout,
 	}
 	b.auth = &middleware.Authenticator{
 		Coordinator: b.coordinator,

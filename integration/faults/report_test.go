@@ -143,7 +143,7 @@ func (w *world) reportSeen(b *strings.Builder) {
 }
 
 func (w *world) reportHeld(b *strings.Builder) {
-	head(b, "what a replica holds", "heap in use", "of it tokens that verified", "exchanges", "what the runtime keeps of goroutines", "all else, without what is free", "goroutines")
+	head(b, "what a replica holds", "heap in use", "of it tokens that verified", "exchanges", "what the runtime keeps of goroutines", "all else, without what is free", "goroutines", "files")
 	for i := range w.after {
 		row(b, fmt.Sprintf("replica %d before", i+1), w.before[i].cells())
 		row(b, fmt.Sprintf("replica %d after", i+1), w.after[i].cells())

@@ -87,7 +87,7 @@ func newWorld(t *testing.T, e extent, mild bool) *world {
 		way.faults, way.last = map[string]int{}, e.fault
 	}
 	for i := range 2 {
-		w.replicas = append(w.replicas, w.startReplica(order{Name: fmt.Sprint("replica", i+1), Redirect: i == 1}))
+		w.replicas = append(w.replicas, w.startReplica(order{Name: fmt.Sprint("replica", i+1), Redirect: i == 1, Timeout: e.timeout}))
 	}
 	w.clean = &http.Transport{MaxIdleConnsPerHost: e.users * 2}
 	t.Cleanup(w.clean.CloseIdleConnections)

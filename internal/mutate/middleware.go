@@ -45,6 +45,8 @@ var middlewareMutations = []mutation{
 	{behaviours: "B63", file: "middleware/handler.go", old: "\t\tcase s.verdict.live(time.Now()): // a key may have taken its time\n", new: "\t\tcase s.verdict.live(time.Now()), s.shown.Access() != \"\":\n"},
 	{behaviours: "B64", file: "middleware/handler.go", old: "if r.Method != http.MethodGet && r.Method != http.MethodHead {", new: never},
 	{behaviours: "B64", file: "middleware/handler.go", old: "!s.kind.document ||", new: ""},
+	{behaviours: "B65", file: "middleware/session.go", old: "\tcase errors.Is(s.verdict.err, jws.ErrExpired) && !t.Expiry().IsZero() && !t.Valid(0):\n", new: "\tcase false:\n"},
+	{behaviours: "B65", file: "middleware/session.go", old: " && !t.Expiry().IsZero() && !t.Valid(0):", new: ":"},
 	{behaviours: "B65", file: "middleware/handler.go", old: "|| !s.cache.Presented() {", new: "{"},
 	{behaviours: "B65", file: "middleware/handler.go", old: "return false // it would come back as it is", new: "_ = err"},
 	{behaviours: "B65", file: "middleware/session.go", old: "\t\ts.cache.Rejected(t) // another one would fare no better\n", new: ""},

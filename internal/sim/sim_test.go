@@ -13,12 +13,11 @@ import (
 )
 
 var (
-	flagN     = flag.Int("sim.n", 0, "how many schedules; 0: 3000, or 300 with the race detector")
-	flagFor   = flag.Duration("sim.for", 0, "stop after that time")
-	flagFrom  = flag.Uint64("sim.from", 1, "the first seed")
-	flagAll   = flag.Bool("sim.all", false, "go on after a broken promise")
-	flagKnown = flag.Bool("sim.known", false, "what is known to be wrong breaks a promise, too")
-	flagSeed  = flag.Uint64("sim.seed", 0, "run this seed alone")
+	flagN    = flag.Int("sim.n", 0, "how many schedules; 0: 3000, or 300 with the race detector")
+	flagFor  = flag.Duration("sim.for", 0, "stop after that time")
+	flagFrom = flag.Uint64("sim.from", 1, "the first seed")
+	flagAll  = flag.Bool("sim.all", false, "go on after a broken promise")
+	flagSeed = flag.Uint64("sim.seed", 0, "run this seed alone")
 )
 
 func TestMain(m *testing.M) {

@@ -174,14 +174,6 @@ func (w *world) fail(format string, args ...any) {
 	w.trace = append(w.trace, "     !!! "+what)
 }
 
-// known counts what is known to be wrong, and not repaired yet.
-func (w *world) known(what string) {
-	w.counts["known: "+what]++
-	if *flagKnown {
-		w.fail("known: %s", what)
-	}
-}
-
 // lull runs the world, without faults, until nothing is on its way any more.
 func (w *world) lull() {
 	w.calm = true
