@@ -150,7 +150,7 @@ func (b *bff) open(store tokencache.Store) {
 	}
 	b.coordinator = &tokencache.Coordinator{
 		Refresher: endpoint, Revoker: endpoint, Store: store, Realm: "faults bff", Log: log,
-		Hold: 2 * time.Minute,
+		Hold:    2 * time.Minute,
 		Timeout: b.Timeout,
 	}
 	b.auth = &middleware.Authenticator{
