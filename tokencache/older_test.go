@@ -151,10 +151,6 @@ func TestWhoJoinsAnExchangeIsNotGivenAnOlderAccessToken(t *testing.T) {
 // 4.1.6), not when they came.
 func TestAnAnswerThatWasOvertakenIsOlder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		issue := func() tokencache.Token {
-			claims := fmt.Sprintf(`{"iat":%d,"exp":%d}`, time.Now().Unix(), time.Now().Add(time.Hour).Unix())
-			return tokencache.NewToken(tokencache.TokenFields{Access: "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".x", Refresh: "R"})
-		}
 		a, b, wire := replicas(nil)
 		a.Refresher = refresher(func(context.Context, tokencache.Token) (tokencache.Token, error) {
 			wire.on(down)
@@ -173,6 +169,42 @@ func TestAnAnswerThatWasOvertakenIsOlder(t *testing.T) {
 		a.Wait(t.Context())
 		_, err = a.Refresh(t.Context(), newer)
 		because(t, reason.Store, err)
+	})
+}
+
+// issue returns a JWT beside a refresh token that stays.
+func issue() tokencache.Token {
+	claims := fmt.Sprintf(`{"iat":%d,"exp":%d,"jti":"%d"}`, time.Now().Unix(), time.Now().Add(time.Hour).Unix(), time.Now().UnixNano())
+	return tokencache.NewToken(tokencache.TokenFields{Access: "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".x", Refresh: "R"})
+}
+
+// B27: nor is what was seen a moment ago the answer to a newer one, though nothing
+// newer than that was seen here. Nor is it sent again, if the API has rejected it.
+func TestWhatWasSeenAMomentAgoDoesNotStandForANewerOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, _ := replicas(refresher(func(context.Context, tokencache.Token) (tokencache.Token, error) { return issue(), nil }))
+		first := tokencache.New(a, issue())
+		time.Sleep(500 * time.Millisecond)
+		second, err := first.Refresh(t.Context(), first.Token())
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.Rejected(second)
+		time.Sleep(500 * time.Millisecond)
+		third, err := b.Refresh(t.Context(), second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		later := tokencache.New(a, third)
+		if fourth, err := later.Refresh(t.Context(), third); err != nil || fourth.Access() == second.Access() {
+			t.Errorf("%v, the older one: %v", err, fourth.Access() == second.Access())
+		}
+		if later.Token().Access() == second.Access() {
+			t.Error("the older one is signed with")
+		}
+		a.Wait(t.Context())
+		b.Wait(t.Context())
 	})
 }
 

@@ -25,8 +25,8 @@ func (x *exchange) saw(k keys, r record) {
 }
 
 // seen returns what was seen, unless more has been seen since: that its session
-// was ended, or that the successor was replaced. Where refresh tokens do not rotate
-// and nobody knows when the spent access token was issued, it may be the newer one.
+// was ended, or that the successor was replaced. Where refresh tokens do not rotate,
+// the spent access token may be the newer one, or nobody knows when it was issued.
 func (x *exchange) seen(ctx context.Context, k keys, at Token) (view, bool) {
 	e, _ := x.local.Load(ctx, seenKey(k.id))
 	if len(e.Value) == 0 {
@@ -36,7 +36,7 @@ func (x *exchange) seen(ctx context.Context, k keys, at Token) (view, bool) {
 	if err != nil || x.traces.has(r.Token.token()) {
 		return view{}, false
 	}
-	if r.Token.Refresh == at.Refresh() && x.spent.Issued().IsZero() {
+	if r.Token.Refresh == at.Refresh() && (x.spent.Issued().IsZero() || r.Token.token().For(x.spent.Resource()).older(x.spent)) {
 		return view{}, false
 	}
 	return view{record: r, fresh: true}, true
