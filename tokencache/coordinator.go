@@ -63,7 +63,7 @@ type Coordinator struct {
 	// Timeout bounds one presentation. If zero, 10 s.
 	Timeout time.Duration
 	// Lease is how long a replica that has died or stalls may keep others
-	// waiting, and four times that where the Store fails or takes more than a
+	// waiting, and a few times that where the Store fails, or takes more than a
 	// tenth of it to answer. It is renewed at a third of its length while the
 	// exchange runs, so it needs no relation to Timeout. If zero, 3 s.
 	Lease time.Duration
