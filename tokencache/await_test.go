@@ -38,6 +38,26 @@ func TestAHolderIsNotDeadBecauseTheStoreIsAway(t *testing.T) {
 	}
 }
 
+// B46, T-D2: the Store is back, and the holder does not know yet: it is at a write
+// that got no answer. Silence counts from the last read that failed, not from the
+// first.
+func TestAHolderIsNotDeadBecauseItHearsLateThatTheStoreIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{takes: 8 * time.Second}
+		a, b, wire := replicas(server)
+		other := newWire(wire.Store)
+		b.Store = other
+		time.AfterFunc(900*time.Millisecond, func() { wire.on(hung); other.on(down) })
+		time.AfterFunc(3800*time.Millisecond, func() { wire.on(nil); other.on(nil) }) // its next write begins at 4.2 s
+		together(2, func(i int) {
+			time.Sleep(time.Duration(i) * time.Millisecond)
+			got, err := []*tokencache.Coordinator{a, b}[i].Refresh(t.Context(), alice)
+			is(t, "alice-access-1", got, err)
+		})
+		server.saw(t, 1)
+	})
+}
+
 // B46, T-D2: the Store is slow for everybody. What is read gets through, and what a
 // holder has to write does not.
 func TestAHolderIsNotDeadBecauseTheStoreIsSlow(t *testing.T) {
@@ -220,5 +240,24 @@ func TestARivalIsWaitedForThoughTheStoreCannotBeRead(t *testing.T) {
 		if n := server.presentations(); n != 2 {
 			t.Errorf("%d presentations", n)
 		}
+	})
+}
+
+// B46, B48, T-K5: nor does it present the token again because what came of it is
+// not in the Store: whoever waits for the holder finds it here.
+func TestAProcessFindsWhatItsOtherExchangeCouldNotStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{takes: 50 * time.Millisecond, lives: time.Hour}
+		a, _, wire := replicas(server)
+		a.MaxInFlight = 1 // full, so that the second looks at the Store first
+		wire.on(during("swap done", down))
+		time.AfterFunc(16*time.Second, func() { wire.on(nil) }) // the holder has given up, and was not silent for a lease
+		together(2, func(i int) {
+			time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+			got, err := a.Refresh(t.Context(), alice.For(resource(i)))
+			isFor(t, resource(i), got, err)
+		})
+		server.saw(t, 2) // the second presents the successor
+		a.Wait(t.Context())
 	})
 }

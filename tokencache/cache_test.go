@@ -259,3 +259,56 @@ func TestALateAnswerDoesNotReplaceANewerOne(t *testing.T) {
 	cache.Advance(alice, generation("alice", 1)) // it was exchanged before, and arrives now
 	is(t, "alice-access-2", cache.Token(), nil)
 }
+
+// T-K5, B55: the session moved on for one resource while the exchange for another
+// ran. The Cache is at the end of both, which is what its owner is given.
+func TestACacheMovesOnFromWhereAnotherResourceLedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{takes: 50 * time.Millisecond, lives: time.Hour}
+		cache := tokencache.New(&tokencache.Coordinator{Refresher: server}, ended(alice))
+		together(2, func(i int) {
+			time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+			resource := []string{"", files}[i]
+			got, err := cache.FreshFor(t.Context(), resource)
+			isFor(t, resource, got, err)
+		})
+		server.saw(t, 2)
+		if newest, _ := cache.Changed(); newest.Refresh() != "alice-refresh-2" {
+			t.Errorf("the owner is given %q", newest.Refresh())
+		}
+	})
+}
+
+// T-K5: without the Store, what this process was issued is beside the chain that
+// the Cache has followed meanwhile. It is returned nevertheless, and not that
+// there is none on that chain.
+func TestWhatWasIssuedBesideTheChainIsReturned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{rotation: grace, lives: time.Minute}
+		a, b, wire := replicas(server)
+		a.AloneWhenStoreFails, a.MaxInFlight = true, 1 // full, so that the Store is read first
+		cache := tokencache.New(a, ended(alice))
+		spent := cacheFresh(t, cache, files)
+		shown := cache.Token()
+		a.Wait(t.Context())
+		time.Sleep(2 * time.Minute) // both have ended
+		server.next(after(time.Second, (*as).exchange))
+		wire.on(down)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			got, err := cache.Refresh(t.Context(), spent)
+			isFor(t, files, got, err)
+		}()
+		synctest.Wait()
+		wire.on(nil)
+		elsewhere, err := b.Refresh(t.Context(), cookie(shown))
+		isFor(t, "", elsewhere, err)
+		found, err := cache.Fresh(t.Context())
+		is(t, elsewhere.Access(), found, err)
+		<-done
+		if !cache.Token().Same(elsewhere) {
+			t.Errorf("the Cache is at %q, want %q", cache.Token().Refresh(), elsewhere.Refresh())
+		}
+	})
+}

@@ -135,3 +135,25 @@ func TestAdoptingNeedsNoSlot(t *testing.T) {
 		c.Wait(t.Context())
 	})
 }
+
+// B50: where a session has one access token only, catching up asks for nothing:
+// what has moved on elsewhere is learned at the next refresh.
+func TestCatchingUpAsksForNothingWithoutResources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := metered()
+		c := &tokencache.Coordinator{Refresher: &as{lives: time.Hour}, Store: store, Realm: "r"}
+		cache := tokencache.New(c, ended(alice))
+		cacheFresh(t, cache, "")
+		c.Wait(t.Context())
+		store.took()
+		if err := cache.CatchUp(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if ops, sum := store.took(); sum > 0 {
+			t.Errorf("%v", ops)
+		}
+		if _, changed := cache.Changed(); !changed {
+			t.Error("there is nothing to hand over")
+		}
+	})
+}

@@ -309,3 +309,20 @@ func TestAnErrorThatQuotesATokenIsWithheld(t *testing.T) {
 		})
 	}
 }
+
+// B18, B35: a server that is away is so for all resources.
+func TestAnUnavailableServerRestsForAllResources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{lives: time.Hour}
+		server.next(fails(unavailable()))
+		c := &tokencache.Coordinator{Refresher: server}
+		for _, resource := range []string{files, "", mail} {
+			_, err := c.Refresh(t.Context(), alice.For(resource))
+			because(t, reason.Unavailable, err)
+		}
+		server.saw(t, 1)
+		time.Sleep(time.Second)
+		got, err := c.Refresh(t.Context(), alice.For(mail))
+		isFor(t, mail, got, err)
+	})
+}

@@ -2,6 +2,7 @@ package tokencache_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -78,6 +79,112 @@ func TestAThiefFindsNoAccessTokenElsewhere(t *testing.T) {
 		thief := tokencache.New(b, tokencache.NewToken(tokencache.TokenFields{Refresh: given.Refresh()}))
 		if got, err := thief.FreshFor(t.Context(), files); err == nil && server.presentations() == n {
 			t.Errorf("%q without a presentation", got.Access())
+		}
+	})
+}
+
+// otherwise is a session at b that holds an access token for files, too, and what
+// its browser shows: the session's own tokens.
+func otherwise(t *testing.T, b *tokencache.Coordinator) (forFiles, shown tokencache.Token) {
+	t.Helper()
+	cache := tokencache.New(b, ended(alice))
+	cacheFresh(t, cache, "")
+	forFiles = cacheFresh(t, cache, files)
+	b.Wait(t.Context())
+	return forFiles, cookie(cache.Token())
+}
+
+// B45: what another replica has noted is read once here, for all requests that
+// show the session.
+func TestANoteIsReadOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, wire := replicas(&as{lives: time.Hour})
+		forFiles, shown := otherwise(t, b)
+		asked := 0
+		wire.on(func(_ context.Context, _ string, when moment) error {
+			if when == before {
+				asked++
+			}
+			return nil
+		})
+		for range 3 {
+			got := cacheFresh(t, tokencache.New(a, shown), files)
+			if got.Access() != forFiles.Access() {
+				t.Errorf("%q, not %q", got.Access(), forFiles.Access())
+			}
+		}
+		if asked != 1 {
+			t.Errorf("the Store was asked %d times", asked)
+		}
+	})
+}
+
+// B55: the session moves on while the note of its older refresh token is read.
+// What was found beside that one takes no Cache back to it.
+func TestANoteThatComesLateBringsNoCacheBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, wire := replicas(&as{lives: time.Hour})
+		forFiles, shown := otherwise(t, b)
+		cache := tokencache.New(a, shown)
+		release := make(chan struct{})
+		wire.on(until(release))
+		read := make(chan tokencache.Token)
+		go func() {
+			got, err := cache.FreshFor(t.Context(), files)
+			isFor(t, files, got, err)
+			read <- got
+		}()
+		synctest.Wait()
+		wire.on(nil)
+		next, err := cache.Refresh(t.Context(), shown)
+		is(t, "alice-access-3", next, err)
+		close(release)
+		if got := <-read; got.Access() != forFiles.Access() {
+			t.Errorf("%q, not %q", got.Access(), forFiles.Access())
+		}
+		if newest := cache.Token(); newest.Refresh() != next.Refresh() {
+			t.Errorf("the Cache went back to %q", newest.Refresh())
+		}
+	})
+}
+
+// T-K5, B15: a request that is behind is given the access token that replaced the
+// rejected one, and not what was noted beside the refresh token that it shows.
+func TestARejectedAccessTokenIsNotFoundInANote(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{lives: time.Hour}
+		a := &tokencache.Coordinator{Refresher: server}
+		rejected, shown := otherwise(t, a)
+		want, err := tokencache.New(a, shown).Refresh(t.Context(), rejected)
+		isFor(t, files, want, err)
+		late := tokencache.New(a, shown)
+		got, err := late.FreshFor(t.Context(), files)
+		isFor(t, files, got, err)
+		if got.Access() != want.Access() {
+			t.Errorf("%q, want %q", got.Access(), want.Access())
+		}
+	})
+}
+
+// B84: a Store that is asked for a note cannot start an exchange.
+func TestAStoreThatIsAskedForANoteStartsNoExchange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, wire := replicas(&as{lives: time.Hour})
+		_, shown := otherwise(t, b)
+		asked := 0
+		wire.on(func(ctx context.Context, _ string, when moment) error {
+			if when == before {
+				asked++
+				wire.on(nil)
+				if _, err := a.Refresh(ctx, generation("bob", 0)); !errors.Is(err, tokencache.ErrReentrant) {
+					t.Errorf("%v", err)
+				}
+			}
+			return nil
+		})
+		cacheFresh(t, tokencache.New(a, shown), files)
+		if asked != 1 {
+			t.Error("the Store was not asked")
 		}
 	})
 }

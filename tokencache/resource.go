@@ -200,10 +200,8 @@ func (c *Cache) gather(ctx context.Context, t Token, resource string) Token {
 		return v
 	}
 	c.coordinator.several.Store(true)
-	ctx, cancel := context.WithTimeout(reentry.Mark(ctx), c.coordinator.lease())
-	defer cancel()
 	own := t.own()
-	found := c.coordinator.begin(claim{spent: own}).gather(ctx, own)
+	found := c.coordinator.begin(claim{spent: own}).gather(reentry.Mark(ctx), own) // one read, which is bounded
 	if found.s != own.s {
 		c.now.CompareAndSwap(own.s, found.s)
 	}

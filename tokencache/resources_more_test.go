@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
 )
 
 // RFC 9449: a session without a key gets one, whichever resource is asked for first.
@@ -278,4 +279,63 @@ func (b *binding) Refresh(ctx context.Context, spent tokencache.Token) (tokencac
 	}
 	b.bound[t.Refresh()] = key
 	return tokencache.NewToken(tokencache.TokenFields{Access: t.Access(), Refresh: t.Refresh(), Expiry: t.Expiry(), Type: "DPoP", Key: key}), nil
+}
+
+// T-K5: what has ended is of no use to anybody who follows.
+func TestAnAccessTokenThatHasEndedIsNotCarriedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{lives: time.Minute}
+		cache := tokencache.New(&tokencache.Coordinator{Refresher: server}, alice)
+		cacheFresh(t, cache, files)
+		time.Sleep(45 * time.Second)
+		forMail := cacheFresh(t, cache, mail)
+		time.Sleep(30 * time.Second) // the one for files has ended
+		next, err := cache.Refresh(t.Context(), cache.Token())
+		isFor(t, "", next, err)
+		for resource, want := range map[string]string{files: "", mail: forMail.Access()} {
+			if got := next.For(resource).Access(); got != want {
+				t.Errorf("for %s %q was carried on, want %q", resource, got, want)
+			}
+		}
+	})
+}
+
+// T-K5, B18: whoever takes over from a holder that has died is told which resources
+// are not to be had.
+func TestARefusedResourceIsRememberedThoughAHolderDied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{lives: time.Hour}
+		for range 3 {
+			server.next(fails(&tokencache.Error{Reason: reason.ClientRefused, Status: 400, Code: "invalid_target"}))
+		}
+		a, b, wire := replicas(server)
+		a.Cooldown, b.Cooldown = time.Minute, time.Minute
+		for _, resource := range []string{files, mail} {
+			_, err := a.Refresh(t.Context(), alice.For(resource))
+			because(t, reason.ClientRefused, err)
+		}
+		dead := make(chan struct{})
+		wire.on(during("swap held", nth(2, func(_ context.Context, _ string, when moment) error {
+			if when == behind { // the first finds what is there
+				<-dead
+			}
+			return nil
+		})))
+		go a.Refresh(t.Context(), alice) // takes the entry, and presents nothing
+		synctest.Wait()
+		began := time.Now()
+		for _, resource := range []string{resource(1), files} {
+			_, err := b.Refresh(t.Context(), alice.For(resource))
+			because(t, reason.ClientRefused, err)
+		}
+		if n := server.presentations(); n != 3 {
+			t.Errorf("%d presentations, want 3", n)
+		}
+		if took := time.Since(began); took != 3*time.Second {
+			t.Errorf("took %v: the entry was not taken from its holder", took)
+		}
+		wire.on(down)
+		close(dead)
+		a.Wait(t.Context())
+	})
 }

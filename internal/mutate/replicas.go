@@ -53,7 +53,7 @@ var replicaMutations = []mutation{
 	{behaviours: "B51", file: "tokencache/redisstore/store.go", old: "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end", new: "redis.call('SET', KEYS[1], ARGV[2]) end"},
 	{behaviours: "B51", file: "tokencache/redisstore/store.go", old: "return s.prefix() + key }", new: "return key }"},
 	{behaviours: "B48", file: "tokencache/redisstore/store.go", old: "case <-ctx.Done():\n\t\treturn none, ctx.Err()\n", new: "case <-(chan int)(nil):\n\t\treturn none, ctx.Err()\n"},
-	{behaviours: "B48", file: "tokencache/redisstore/replicas.go", old: "if err == nil && n < s.WaitReplicas {", new: never},
+	{behaviours: "B48", file: "tokencache/redisstore/replicas.go", old: "if err == nil && n < s.WaitReplicas {", new: "if err == nil && n < 0 {"},
 	{behaviours: "B46", file: "tokencache/redisstore/store.go", old: "return outcome{blob, blob == w.blob}, nil", new: "return outcome{blob, false}, nil"},
 	{behaviours: "T-D13", file: "tokencache/redisstore/store.go", old: "o.ReadOnly || o.RouteByLatency || o.RouteRandomly", new: "false && o.ReadOnly"},
 	{behaviours: "B45", file: "tokencache/redisstore/feed.go", old: " || time.Since(h.at) > longest {", new: " {"},
