@@ -148,7 +148,7 @@ var middlewareMutations = []mutation{
 	{behaviours: "B32", file: "middleware/session.go", old: "if s.unread != nil && s.shown.IsZero() {", new: never},
 	{behaviours: "B51", file: "middleware/sessions.go", old: "if err := e.fill(found); err != nil {", new: "if err := e.fill(found); err != nil && false {"},
 	{behaviours: "B31 T-D6", file: "middleware/signin.go", old: "\tif failed := s.drop(); failed != nil {\n\t\terr = failed\n\t}\n\ts.instead(", new: "\ts.instead("},
-	{behaviours: "B28", file: "tokencache/memory.go", old: "if bytes.HasPrefix(value, []byte(shared.Session)) {", new: never, pkg: "middleware"},
+	{behaviours: "B28", file: "tokencache/memory.go", old: "if bytes.HasPrefix(value, []byte(shared.Session)) {", new: "if bytes.HasPrefix(value, []byte(shared.Session)) && false {", pkg: "middleware"},
 	{behaviours: "B55", file: "middleware/sessions.go", old: "err != nil || e.of != read {", new: "err != nil || e.of != read && false {"},
 	{behaviours: "B53", file: "middleware/writer.go", old: "\t\ts.lines() // none, but what is new is kept\n", new: ""},
 }

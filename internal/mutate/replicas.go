@@ -83,7 +83,7 @@ var replicaMutations = []mutation{
 	{behaviours: "B51", file: "tokencache/record.go", old: "if r.state == over && !r.Failure.Reason.Ends() {", new: never},
 	{behaviours: "B37", file: "tokencache/payload.go", old: "if !f.Reason.Known() {", new: never},
 	{behaviours: "B51", file: "tokencache/payload.go", old: "int(min(max(v, 0), math.MaxInt32))", new: "int(min(v, math.MaxInt64))"},
-	{behaviours: "B31", file: "tokencache/revoke.go", old: "err != nil || born.Version != \"\" {", new: "err != nil {"},
+	{behaviours: "B31", file: "tokencache/revoke.go", old: "err != nil || born.Version != \"\" {", new: "err != nil || born.Version != \"\" && false {"},
 	{behaviours: "B27", file: "tokencache/token.go", old: "t.Refresh() == spent.Refresh() && t.older(spent)", new: "t.Refresh() == spent.Refresh() && t.older(spent) && false"},
 	{behaviours: "B27 B45", file: "tokencache/token.go", old: "t.Refresh() == spent.Refresh() && t.older(spent)", new: "t.older(spent)"},
 	{behaviours: "B15", file: "tokencache/coordinator.go", old: "|| !out.token.stale(spent) {", new: "|| out.token.Access() != spent.Access() {"},
