@@ -78,7 +78,7 @@ func (l *leader) risky() bool {
 
 func (l *leader) holding() record {
 	return record{state: held, nonce: l.nonce, payload: payload{
-		Unanswered: l.risky(), Tries: l.from.Tries, Refused: l.from.Refused, Timeout: l.patience().Milliseconds(),
+		Unanswered: l.risky(), Tries: l.from.Tries, Refused: l.refused(), Timeout: l.patience().Milliseconds(),
 		Token: l.from.Token,
 	}}
 }

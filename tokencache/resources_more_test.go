@@ -324,7 +324,7 @@ func TestARefusedResourceIsRememberedThoughAHolderDied(t *testing.T) {
 		go a.Refresh(t.Context(), alice) // takes the entry, and presents nothing
 		synctest.Wait()
 		began := time.Now()
-		for _, resource := range []string{resource(1), files} {
+		for _, resource := range []string{resource(1), files, mail} {
 			_, err := b.Refresh(t.Context(), alice.For(resource))
 			because(t, reason.ClientRefused, err)
 		}

@@ -83,6 +83,35 @@ func TestATransientFailureOverwritesNoEnd(t *testing.T) {
 	})
 }
 
+// B46: nor the entry of whoever has taken it over meanwhile. A third replica waits
+// for that one.
+func TestATransientFailureOverwritesNoOtherHolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{}
+		server.next(fails(unavailable()), answers(10*time.Second))
+		a, b, wire := replicas(server)
+		a.Lease = time.Minute // so that it has the time
+		wire.on(during("swap failed", func(_ context.Context, _ string, when moment) error {
+			if when == before {
+				time.Sleep(5 * time.Second)
+			}
+			return nil
+		}))
+		go a.Refresh(t.Context(), alice)
+		synctest.Wait()
+		go b.Refresh(t.Context(), alice) // takes over
+		time.Sleep(6 * time.Second)
+		third := &tokencache.Coordinator{Refresher: server, Store: wire.Store, Realm: b.Realm}
+		got, err := third.Refresh(t.Context(), alice)
+		is(t, "alice-access-1", got, err)
+		a.Wait(t.Context())
+		b.Wait(t.Context())
+		if n := server.presentations(); n != 2 {
+			t.Errorf("%d presentations", n)
+		}
+	})
+}
+
 // B31, T-D6: the exchange in flight at a logout stands still for as long as one
 // likes.
 func TestALogoutOutlivesAnExchangeThatStandsStill(t *testing.T) {

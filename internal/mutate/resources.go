@@ -54,7 +54,7 @@ var resourceMutations = []mutation{
 	{behaviours: "T-K5 B18", file: "tokencache/fail.go", old: "Code: e.Code, Resource: l.at.Resource(),", new: "Code: e.Code,"},
 	{behaviours: "T-K5 B18", file: "tokencache/walk.go", old: "[]*failure{v.Failure, v.Refused[resource]}", new: "[]*failure{v.Failure}"},
 	{behaviours: "T-K5 B18", file: "tokencache/fail.go", old: "f != nil && f.Resource != \"\" {", new: "f != nil && f.Resource != \"\" && false {"},
-	{behaviours: "T-K5 B18", file: "tokencache/lead.go", old: "Refused: l.from.Refused, ", new: ""},
+	{behaviours: "T-K5 B18", file: "tokencache/lead.go", old: "Refused: l.refused(), ", new: ""},
 	{behaviours: "T-K5 B17", file: "tokencache/cache.go", old: "+ \" \" + t.Resource()}", new: "}"},
 	{behaviours: "T-K5 B17", file: "tokencache/cache.go", old: "\tif t.Access() != \"\" {\n\t\tids", new: "\tif false {\n\t\tids"},
 	{behaviours: "T-K5 B17", file: "tokencache/cache.go", old: "c.issued.Store(spent.Resource(), out.token.Access())", new: "c.issued.Store(\"\", out.token.Access())"},
