@@ -88,7 +88,7 @@ func TestATransientFailureOverwritesNoEnd(t *testing.T) {
 func TestATransientFailureOverwritesNoOtherHolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &as{}
-		server.next(fails(unavailable()), answers(10*time.Second))
+		server.next(fails(unavailable()), answers(8*time.Second))
 		a, b, wire := replicas(server)
 		a.Lease = time.Minute // so that it has the time
 		wire.on(during("swap failed", func(_ context.Context, _ string, when moment) error {
