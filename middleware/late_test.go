@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -40,46 +41,65 @@ func TestATokenThatEndsWhileItsKeyIsLookedForHasEnded(t *testing.T) {
 	})
 }
 
-// slowStore takes its time for the nth write.
+// slowStore takes its time for some writes, by their number.
 type slowStore struct {
 	tokencache.MemoryStore
-	writes, slow int
-	takes        time.Duration
+	writes int
+	slow   []int
 }
 
 func (s *slowStore) Swap(ctx context.Context, key, old string, value []byte, ttl time.Duration) (tokencache.Entry, bool, error) {
-	if s.writes++; s.writes == s.slow {
-		time.Sleep(s.takes)
+	if s.writes++; slices.Contains(s.slow, s.writes) {
+		time.Sleep(40 * time.Second)
 	}
 	return s.MemoryStore.Swap(ctx, key, old, value, ttl)
 }
 
-// B65: a token that ended while it was stored says nothing of the clocks. The next
-// request gets another.
+// B65: a token that ended while it was stored says nothing of the clocks. It is
+// refreshed once more, and the next request gets another.
 func TestATokenThatEndsWhileItIsStoredIsNoMisconfiguration(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		issue := issuing(func() tokencache.Token {
-			end := time.Now().Add(2 * time.Second).Truncate(time.Second)
-			return tokencache.NewToken(tokencache.TokenFields{
-				Access: raw(t, `{"alg":"HS256"}`, fmt.Sprintf(`{"exp":%d}`, end.Unix())), Refresh: "R", Expiry: end,
+	for name, row := range map[string]struct {
+		slow []int
+		want []int
+	}{
+		"once":  {slow: []int{2}, want: []int{200, 200}},
+		"twice": {slow: []int{2, 5}, want: []int{503, 200}},
+	} {
+		for _, known := range []bool{true, false} { // how long it lives, beside what it says of itself
+			t.Run(fmt.Sprint(name, " known ", known), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { visitSlowly(t, &slowStore{slow: row.slow}, known, row.want) })
 			})
-		})
-		a := &middleware.Authenticator{
-			Coordinator: &tokencache.Coordinator{Refresher: issue, Store: &slowStore{slow: 2, takes: 40 * time.Second}, Realm: "r", Timeout: time.Minute, Lease: 2 * time.Minute},
-			Cookies:     middleware.Cookies{InsecureNoTLS: true},
-			Verifier:    &middleware.Verifier{Algorithms: []string{"HS256"}, Key: secret},
 		}
-		for _, want := range []int{503, 200} {
-			r := httptest.NewRequest("GET", "/", nil)
-			r.Header.Set("Cookie", "refresh=R")
-			rec := httptest.NewRecorder()
-			a.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(rec, r)
-			if rec.Code != want {
-				t.Errorf("%d, want %d: %s", rec.Code, want, rec.Body)
-			}
+	}
+}
+
+// visitSlowly makes a request for each status that is wanted.
+func visitSlowly(t *testing.T, store *slowStore, known bool, want []int) {
+	issue := issuing(func() tokencache.Token {
+		now := time.Now()
+		f := tokencache.TokenFields{Access: raw(t, `{"alg":"HS256"}`, fmt.Sprintf(`{"iat":%d,"exp":%d}`, now.Unix(), now.Unix()+2)), Refresh: "R"}
+		if known {
+			f.Expiry = now.Add(2 * time.Second)
+		} else {
+			time.Sleep(3 * time.Second) // it has ended when it comes
 		}
-		a.Coordinator.Wait(t.Context())
+		return tokencache.NewToken(f)
 	})
+	a := &middleware.Authenticator{
+		Coordinator: &tokencache.Coordinator{Refresher: issue, Store: store, Realm: "r", Timeout: time.Minute, Lease: 2 * time.Minute},
+		Cookies:     middleware.Cookies{InsecureNoTLS: true},
+		Verifier:    &middleware.Verifier{Algorithms: []string{"HS256"}, Key: secret},
+	}
+	for _, want := range want {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Cookie", "refresh=R")
+		rec := httptest.NewRecorder()
+		a.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(rec, r)
+		if rec.Code != want {
+			t.Errorf("%d, want %d: %s", rec.Code, want, rec.Body)
+		}
+	}
+	a.Coordinator.Wait(t.Context())
 }
 
 type pinned struct {

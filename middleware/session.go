@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rebearer/rebearer/internal/claims"
 	"github.com/rebearer/rebearer/internal/jwks"
 	"github.com/rebearer/rebearer/internal/jws"
 	"github.com/rebearer/rebearer/tokencache"
@@ -256,29 +257,43 @@ func (s *session) renew(ctx context.Context, spent tokencache.Token) error {
 
 // exchange refreshes and verifies. An error that is not the refresh's own says
 // that the new token does not verify, which is nobody's fault but the
-// operator's.
+// operator's. One that has ended since it was issued is refreshed once more.
 func (s *session) exchange(ctx context.Context, spent tokencache.Token) error {
-	t, err := s.cache.Refresh(ctx, spent)
-	if err != nil {
-		return err
+	for range 2 {
+		t, err := s.cache.Refresh(ctx, spent)
+		if err != nil {
+			return err
+		}
+		s.verdict = s.auth.examine(jwks.Issued(ctx), t.Access())
+		switch {
+		case s.verdict.err == nil:
+			if !s.verdict.live(time.Now()) {
+				s.cache.Rejected(t) // ours is the faster clock, and the token's life is short
+			}
+			return nil
+		case errors.Is(s.verdict.err, errUnverified):
+			return s.verdict.err
+		case !errors.Is(s.verdict.err, jws.ErrExpired) || !outlived(t):
+			s.cache.Rejected(t) // another one would fare no better
+			return &tokencache.Error{Reason: reason.Configuration, Err: mismatch(s.verdict.err)}
+		}
+		spent = t
 	}
-	s.verdict = s.auth.examine(jwks.Issued(ctx), t.Access())
-	switch {
-	case errors.Is(s.verdict.err, errUnverified):
-		return s.verdict.err
-	case errors.Is(s.verdict.err, jws.ErrExpired) && !t.Expiry().IsZero() && !t.Valid(0):
-		return &tokencache.Error{Reason: reason.Timeout, Err: errLate}
-	case s.verdict.err != nil:
-		s.cache.Rejected(t) // another one would fare no better
-		return &tokencache.Error{Reason: reason.Configuration, Err: mismatch(s.verdict.err)}
-	case !s.verdict.live(time.Now()):
-		s.cache.Rejected(t) // ours is the faster clock, and the token's life is short
-	}
-	return nil
+	return &tokencache.Error{Reason: reason.Timeout, Err: errOutlived}
 }
 
-// errLate is about a token that had not ended when it was issued, by our own clock.
-var errLate = errors.New("the access token that was issued has ended before it was stored")
+var errOutlived = errors.New("the access token that was issued has ended before it could be used")
+
+// outlived reports whether an access token has ended since it was issued: it was
+// stored late, or found late. That says nothing of the clocks.
+func outlived(t tokencache.Token) bool {
+	if end := t.Expiry(); !end.IsZero() {
+		return !end.After(time.Now())
+	}
+	c := claims.Parse(t.Access())
+	life := c.Expiry.Sub(c.IssuedAt)
+	return life > 0 && !c.IssuedAt.IsZero() && !t.Issued().IsZero() && time.Since(t.Issued()) >= life
+}
 
 // mismatch says what is probably wrong if a new access token does not verify.
 func mismatch(err error) error {

@@ -13,9 +13,9 @@ import (
 func (l *leader) publish(ctx context.Context, got Token, began time.Time) (Token, bool, error) {
 	mine := record{state: done, nonce: l.nonce, payload: payload{Token: sealable(got)}}
 	now, err := l.put(ctx, mine, began.Add(l.patience()), func(r record) bool {
-		// A successor is overwritten by nobody, and the end of the session
-		// wins over all.
-		return r.state == over || l.succeeded(r)
+		// A successor is overwritten by nobody, nor is what holds a newer one, and
+		// the end of the session wins over all.
+		return r.state == over || l.succeeded(r) || r.outdates(mine)
 	})
 	l.learn(l.at, now)
 	switch {

@@ -31,6 +31,8 @@ var replicaMutations = []mutation{
 	{behaviours: "B46", file: "tokencache/await.go", old: "d := min(x.lease()/3, x.lease()-began.Sub(since))", new: "d := x.lease()-began.Sub(since)"},
 	{behaviours: "B46", file: "tokencache/fail.go", old: "(r.state == held || r.ends()", new: "(r.ends()"},
 	{behaviours: "T-K5 B18", file: "tokencache/lead.go", old: "Refused: l.refused(), ", new: "Refused: l.from.Refused, "},
+	{behaviours: "B27 B46", file: "tokencache/publish.go", old: "|| r.outdates(mine)", new: ""},
+	{behaviours: "B27 B48", file: "tokencache/kept.go", old: "|| r.outdates(kept)", new: ""},
 	{behaviours: "B46 T-D2", file: "tokencache/await.go", old: "\t\t\ttook > x.lease()/10 && ended.Sub(slow) < 2*x.lease():\n", new: "\t\t\tfalse:\n"},
 	{behaviours: "B47", file: "tokencache/await.go", old: " && ended.Sub(slow) < 2*x.lease():", new: ":"},
 	{behaviours: "B46 B48", file: "tokencache/publish.go", old: "\t\t\t\tversion = l.stay(ctx, version)\n", new: ""},
