@@ -42,7 +42,6 @@ type ledger struct {
 	comments map[string]int    // how often which was carried out
 	logs     map[string]int    // what the replicas' logs say
 	total    int
-	access   int // tokens that were issued
 }
 
 func newLedger() *ledger {
