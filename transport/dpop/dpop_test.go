@@ -200,9 +200,9 @@ func TestAKeyThatDoesNotFitIsAnError(t *testing.T) {
 	}
 	p := &dpop.Prover{}
 	for name, key := range map[string]crypto.Signer{
-		"no key":                      nil,
-		"a nil pointer":               (*ecdsa.PrivateKey)(nil),
-		"an empty key":                &ecdsa.PrivateKey{},
+		"no key":        nil,
+		"a nil pointer": (*ecdsa.PrivateKey)(nil),
+		"an empty key":  &ecdsa.PrivateKey{},
 		//lint:ignore SA1019 what no constructor would make is what this is about
 		"a point that is not on P256": &ecdsa.PrivateKey{PublicKey: ecdsa.PublicKey{Curve: elliptic.P256(), X: big.NewInt(1), Y: big.NewInt(1)}, D: big.NewInt(1)},
 		"half of an Ed25519 key":      ed25519.PrivateKey(make([]byte, 32)),
