@@ -102,6 +102,46 @@ func visitSlowly(t *testing.T, store *slowStore, known bool, want []int) {
 	a.Coordinator.Wait(t.Context())
 }
 
+// B65: nor is one that lives for a moment refreshed again and again.
+func TestATokenThatLivesForAMomentIsAMisconfiguration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issued := 0
+		issue := issuing(func() tokencache.Token {
+			issued++
+			hours := time.Now().Add(-2 * time.Hour).Unix() // the server's clock is behind
+			return tokencache.NewToken(tokencache.TokenFields{
+				Access: raw(t, `{"alg":"HS256"}`, fmt.Sprintf(`{"iat":%d,"exp":%d.001}`, hours, hours)), Refresh: "R", Expiry: time.Now().Add(time.Millisecond),
+			})
+		})
+		a := &middleware.Authenticator{
+			Coordinator: &tokencache.Coordinator{Refresher: issue, Store: &dragging{}, Realm: "r"},
+			Cookies:     middleware.Cookies{InsecureNoTLS: true},
+			Verifier:    &middleware.Verifier{Algorithms: []string{"HS256"}, Key: secret},
+		}
+		for i := range 20 {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header.Set("Cookie", "refresh=R")
+			rec := httptest.NewRecorder()
+			a.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(rec, r)
+			if i == 0 && rec.Code != 500 || rec.Code < 500 {
+				t.Errorf("request %d: %d", i+1, rec.Code)
+			}
+		}
+		if issued != 1 {
+			t.Errorf("%d presentations for 20 requests at once", issued)
+		}
+		a.Coordinator.Wait(t.Context())
+	})
+}
+
+// dragging takes 2 ms for a write.
+type dragging struct{ tokencache.MemoryStore }
+
+func (s *dragging) Swap(ctx context.Context, key, old string, value []byte, ttl time.Duration) (tokencache.Entry, bool, error) {
+	time.Sleep(2 * time.Millisecond)
+	return s.MemoryStore.Swap(ctx, key, old, value, ttl)
+}
+
 type pinned struct {
 	sink
 	_ [1 << 16]byte

@@ -255,9 +255,9 @@ func (s *session) renew(ctx context.Context, spent tokencache.Token) error {
 	}
 }
 
-// exchange refreshes and verifies. An error that is not the refresh's own says
-// that the new token does not verify, which is nobody's fault but the
-// operator's. One that has ended since it was issued is refreshed once more.
+// exchange refreshes and verifies. A new token that does not verify is nobody's
+// fault but the operator's. One that has ended since it was issued is refreshed
+// once more.
 func (s *session) exchange(ctx context.Context, spent tokencache.Token) error {
 	for range 2 {
 		t, err := s.cache.Refresh(ctx, spent)
@@ -285,14 +285,16 @@ func (s *session) exchange(ctx context.Context, spent tokencache.Token) error {
 var errOutlived = errors.New("the access token that was issued has ended before it could be used")
 
 // outlived reports whether an access token has ended since it was issued: it was
-// stored late, or found late. That says nothing of the clocks.
+// stored late, or found late. That says nothing of the clocks, but for one that does
+// not live for a second.
 func outlived(t tokencache.Token) bool {
+	age := time.Since(t.Issued())
 	if end := t.Expiry(); !end.IsZero() {
-		return !end.After(time.Now())
+		return age >= time.Second && !end.After(time.Now())
 	}
 	c := claims.Parse(t.Access())
 	life := c.Expiry.Sub(c.IssuedAt)
-	return life > 0 && !c.IssuedAt.IsZero() && !t.Issued().IsZero() && time.Since(t.Issued()) >= life
+	return life >= time.Second && age >= life && !c.IssuedAt.IsZero() && !t.Issued().IsZero()
 }
 
 // mismatch says what is probably wrong if a new access token does not verify.

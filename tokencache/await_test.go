@@ -108,6 +108,52 @@ func TestAHolderThatCannotStoreItsSuccessorStaysTheHolder(t *testing.T) {
 	}
 }
 
+// B46, B48: the write of a successor takes longer than half a lease. Once the
+// holder has said that it lives, the next one has the time for it.
+func TestASuccessorThatTakesLongIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{}
+		a, b, wire := replicas(server)
+		way := slow(2 * time.Second)
+		wire.on(during("swap done", func(ctx context.Context, op string, when moment) error {
+			return way(ctx, op, behind-when) // on its way there
+		}))
+		began := time.Now()
+		together(2, func(i int) {
+			time.Sleep(time.Duration(i) * time.Millisecond)
+			got, err := []*tokencache.Coordinator{a, b}[i].Refresh(t.Context(), alice)
+			is(t, "alice-access-1", got, err)
+		})
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		server.saw(t, 1)
+	})
+}
+
+// B37: a Store that heeds no context, and fails each time after longer than it has,
+// is no process that stood still each time.
+func TestAStoreThatFailsLateEndsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _, wire := replicas(&as{})
+		wire.on(func(_ context.Context, op string, when moment) error {
+			if when == behind || op == "swap held" || op == "load" {
+				return nil
+			}
+			time.Sleep(4 * time.Second)
+			return errCut
+		})
+		time.AfterFunc(time.Hour, func() { wire.on(nil) })
+		began := time.Now()
+		got, err := a.Refresh(t.Context(), alice)
+		is(t, "alice-access-1", got, err)
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("it took %v", took)
+		}
+		wire.on(nil)
+	})
+}
+
 // B46: nor is an outage that is over counted when the next one begins.
 func TestAHolderIsNotDeadBecauseTheStoreIsAwayNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -43,12 +43,7 @@ func (x *exchange) deliver(ctx context.Context, k keys, kept view) view {
 // outranks reports whether r, from the Store, counts rather than what the Store
 // did not take.
 func (r record) outranks(kept record) bool {
-	return r.state == over || r.state.exchanged() && !kept.outdates(r) || r.outdates(kept)
-}
-
-// outdates reports whether r has a newer access token than other. Refresh tokens do
-// not rotate then, and who holds the entry has what was issued before.
-func (r record) outdates(other record) bool {
-	mine, theirs := r.Token.token(), other.Token.token()
-	return r.Token != nil && mine.Refresh() == theirs.Refresh() && theirs.older(mine)
+	mine, theirs := kept.Token.token(), r.Token.token()
+	newer := mine.Refresh() == theirs.Refresh() && theirs.older(mine)
+	return r.state == over || r.state.exchanged() && !newer
 }

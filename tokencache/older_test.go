@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/rebearer/rebearer/internal/claims"
 	"github.com/rebearer/rebearer/tokencache"
 	"github.com/rebearer/rebearer/tokencache/reason"
 )
@@ -207,58 +206,6 @@ func TestWhatWasSeenAMomentAgoDoesNotStandForANewerOne(t *testing.T) {
 		b.Wait(t.Context())
 	})
 }
-
-// B27, B46: a process was cut off with a successor that others have gone beyond,
-// where refresh tokens do not rotate. Who holds the entry by then has a newer one,
-// and so has who failed.
-func TestALateSuccessorOverwritesNoNewerOne(t *testing.T) {
-	for name, again := range map[string]func(time.Duration) (tokencache.Token, error){
-		"a holder":  func(d time.Duration) (tokencache.Token, error) { time.Sleep(d); return issue(), nil },
-		"a failure": func(time.Duration) (tokencache.Token, error) { return tokencache.Token{}, unavailable() },
-	} {
-		for _, heals := range []time.Duration{9 * time.Second, 25 * time.Second} { // while it stores, and when it has given that up
-			t.Run(fmt.Sprint(name, " after ", heals), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					a, b, wire := replicas(nil)
-					a.Refresher = refresher(func(context.Context, tokencache.Token) (tokencache.Token, error) {
-						wire.on(down)
-						time.AfterFunc(heals, func() { wire.on(nil) })
-						return issue(), nil
-					})
-					b.Refresher = refresher(func(context.Context, tokencache.Token) (tokencache.Token, error) { return issue(), nil })
-					spent := issue()
-					time.Sleep(time.Second)
-					go a.Refresh(t.Context(), spent)
-					synctest.Wait()
-					second, err := b.Refresh(t.Context(), spent) // takes over
-					if err != nil {
-						t.Fatal(err)
-					}
-					time.Sleep(heals - 5*time.Second)
-					presentations := 0
-					b.Refresher = refresher(func(context.Context, tokencache.Token) (tokencache.Token, error) {
-						presentations++
-						return again(6 * time.Second)
-					})
-					go b.Refresh(t.Context(), second)
-					time.Sleep(3 * time.Second)
-					a.Refresh(t.Context(), spent) // brings what was not stored
-					a.Wait(t.Context())
-					b.Wait(t.Context())
-					if presentations != 1 {
-						t.Errorf("%d presentations of the newer one", presentations)
-					}
-					newest, err := (&tokencache.Coordinator{Refresher: b.Refresher, Store: wire.Store, Realm: b.Realm}).Refresh(t.Context(), spent)
-					if err != nil || issuedAt(newest).Before(issuedAt(second)) {
-						t.Errorf("the newest is of %v, and there was one of %v: %v", issuedAt(newest), issuedAt(second), err)
-					}
-				})
-			})
-		}
-	}
-}
-
-func issuedAt(t tokencache.Token) time.Time { return claims.Parse(t.Access()).IssuedAt }
 
 // B27: of an opaque access token that its browser shows nobody knows when it was
 // issued. What a replica has seen a moment ago may be older.

@@ -13,9 +13,9 @@ import (
 func (l *leader) publish(ctx context.Context, got Token, began time.Time) (Token, bool, error) {
 	mine := record{state: done, nonce: l.nonce, payload: payload{Token: sealable(got)}}
 	now, err := l.put(ctx, mine, began.Add(l.patience()), func(r record) bool {
-		// A successor is overwritten by nobody, nor is what holds a newer one, and
-		// the end of the session wins over all.
-		return r.state == over || l.succeeded(r) || r.outdates(mine)
+		// A successor is overwritten by nobody, and the end of the session
+		// wins over all.
+		return r.state == over || l.succeeded(r)
 	})
 	l.learn(l.at, now)
 	switch {
@@ -61,20 +61,24 @@ func (l *leader) localVersion(ctx context.Context) string {
 func (l *leader) put(ctx context.Context, mine record, until time.Time, final func(record) bool) (record, *Error) {
 	version, _ := l.last()
 	pause, patience := 20*time.Millisecond, l.lease()/2
-	for {
+	for excuses := 3; ; {
 		began := time.Now()
 		now, ok, failed := l.attempt(ctx, version, mine, patience)
 		stood := time.Since(began) > patience+l.retry() // still, as a process
 		if ok {
 			return mine, nil
 		}
+		patience = l.lease() / 2
 		var unread error
 		if failed != nil { // the outcome is unknown
 			looked := time.Now()
 			now, unread = l.load(ctx, l.id)
 			stood = stood || time.Since(looked) > l.lease()+l.retry()
 		}
-		late := failed == nil || time.Now().After(until) && !stood
+		late := failed == nil || time.Now().After(until)
+		if late && failed != nil && stood && excuses > 0 {
+			late, excuses = false, excuses-1
+		}
 		if unread == nil {
 			r, bad := l.open(now)
 			ours := r.state == mine.state && r.nonce == l.nonce
@@ -88,7 +92,9 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 			}
 			version = now.Version
 			if failed != nil && !late && l.holds(now) {
-				version = l.stay(ctx, version)
+				if now, ok := l.stay(ctx, version); ok {
+					version, patience = now, l.lease()*5/6
+				}
 			}
 		}
 		if failed == nil {
@@ -105,13 +111,11 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 }
 
 // stay tells those who wait that the entry's holder lives, and returns its
-// version. Where a successor does not get through, what is as small as this may.
-func (l *leader) stay(ctx context.Context, version string) string {
-	now, _, err := l.attempt(ctx, version, l.holding(), l.lease()/2)
-	if err == nil && l.holds(now) {
-		version = now.Version
-	}
-	return version
+// version. Where a successor does not get through, what is as small as this may;
+// then there is most of a lease for the next attempt.
+func (l *leader) stay(ctx context.Context, version string) (now string, ok bool) {
+	e, _, err := l.attempt(ctx, version, l.holding(), l.lease()/2)
+	return e.Version, err == nil && l.holds(e)
 }
 
 // beget notes that a refresh token was issued to us, and which entry led to it.

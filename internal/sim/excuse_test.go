@@ -69,8 +69,13 @@ func (w *world) excuse(r *replica, why string) {
 		}
 	}
 	for _, c := range w.pending {
-		if c.replica == r && c.kind == refresh {
+		switch {
+		case c.replica == r && c.kind == refresh:
 			c.excuse = worse(c.excuse, why)
+		case c.replica == r && c.kind == swap && c.about != nil: // it may have arrived, and the process does not know
+			for _, p := range c.about.presentations {
+				p.unsure = p.unsure || p.by == r
+			}
 		}
 	}
 }
@@ -106,7 +111,8 @@ func (w *world) blur() time.Duration {
 	return d
 }
 
-// excused reports whether the Store may not have got what was exchanged last.
+// excused reports whether the Store may not have got what was exchanged last, or
+// gets it once more, late.
 func (g *generation) excused() bool {
-	return slices.ContainsFunc(g.presentations, func(p *presentation) bool { return p.got == g && p.excuse != "" })
+	return slices.ContainsFunc(g.presentations, func(p *presentation) bool { return p.got == g && (p.excuse != "" || p.unsure) })
 }

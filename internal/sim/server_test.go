@@ -89,6 +89,7 @@ type presentation struct {
 	answered time.Time // when the successor reached who presented
 	gone     bool      // and that is lost, for good
 	old      bool      // the Store has forgotten it in time
+	unsure   bool      // whether it is stored, for who presented
 }
 
 var signingKey = []byte("a secret that has at least thirty-two bytes")
