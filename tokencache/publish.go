@@ -92,8 +92,8 @@ func (l *leader) put(ctx context.Context, mine record, until time.Time, final fu
 			}
 			version = now.Version
 			if failed != nil && !late && l.holds(now) {
-				if now, ok := l.stay(ctx, version); ok {
-					version, patience = now, l.lease()*5/6
+				if renewed, ok := l.stay(ctx, version); ok {
+					version, patience = renewed, l.lease()*5/6
 				}
 			}
 		}

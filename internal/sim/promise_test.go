@@ -250,7 +250,7 @@ func (w *world) called(c *call) {
 			w.fail("%s of nobody is signed with %s", name, g.text())
 		case g.family != q.shown.family:
 			w.fail("%s, which showed %s, is signed with %s", name, q.shown.text(), g.text())
-		case g.issued.Before(q.shown.issued) && w.server.mode == lasting && (g.issued.Add(w.blur()).After(q.shown.issued) || g.excused() || q.shown.excused() && w.opaque || g.family.forked()):
+		case g.issued.Before(q.shown.issued) && w.server.mode == lasting && (g.issued.Add(w.blur()).After(q.shown.issued) || w.opaque && (g.excused() || q.shown.excused()) || g.family.forked()):
 			w.counts["limit: no clock tells which access token of a server that does not rotate is newer"]++
 		case g.issued.Before(q.shown.issued) && w.server.mode == lasting && w.emptied:
 			w.counts["limit: the Store has lost the newer access token of a server that does not rotate"]++
