@@ -34,8 +34,8 @@ type defence struct {
 // most often. And what was seen a moment ago is asked for only by a call that was
 // rejected within a second of two exchanges, of a request that has caught up before.
 var defences = []defence{
-	{"a successor is overwritten by nobody", "tokencache/publish.go", "return r.state == over || l.succeeded(r)\n\t})", "return r.state == over\n\t})", false},
-	{"publishing heeds the end of a session", "tokencache/publish.go", "return r.state == over || l.succeeded(r)\n\t})", "return l.succeeded(r)\n\t})", false},
+	{"a successor is overwritten by nobody", "tokencache/publish.go", "return r.state == over || l.succeeded(r) || l.overtaken(r, got)\n\t})", "return r.state == over || l.overtaken(r, got)\n\t})", false},
+	{"publishing heeds the end of a session", "tokencache/publish.go", "return r.state == over || l.succeeded(r) || l.overtaken(r, got)\n\t})", "return l.succeeded(r) || l.overtaken(r, got)\n\t})", false},
 	{"a lease is renewed", "tokencache/lead.go", "if !l.shared {\n\t\treturn func() {}\n\t}\n\tstopped", "if true {\n\t\treturn func() {}\n\t}\n\tstopped", false},
 	{"what was stolen is ambiguous", "tokencache/lead.go", "return l.stolen || l.from.Unanswered", "return l.from.Unanswered", false},
 	{"what was not answered is ambiguous", "tokencache/lead.go", "return l.stolen || l.from.Unanswered", "return l.stolen", false},
