@@ -21,7 +21,7 @@ func (x *exchange) kept(ctx context.Context, k keys, at Token) (kept view, there
 // deliver brings the Store what it did not take, now that it may answer again.
 // What counts is the end of the session, or somebody else's successor, if the
 // Store has got that meanwhile.
-func (x *exchange) deliver(ctx context.Context, k keys, at Token, kept view) view {
+func (x *exchange) deliver(ctx context.Context, k keys, kept view) view {
 	e, err := x.load(ctx, k.id)
 	if err != nil {
 		return kept
@@ -33,9 +33,6 @@ func (x *exchange) deliver(ctx context.Context, k keys, at Token, kept view) vie
 	if r.outranks(kept.record) {
 		x.local.Swap(ctx, k.id, kept.Version, nil, 0)
 		return view{record: r, Entry: e}
-	}
-	if r.state == held && r.nonce != kept.nonce && kept.Token.Refresh == at.Refresh() {
-		return kept // not now: where it does not rotate, what that holder brings is newer
 	}
 	if _, ok, _ := x.swap(ctx, k, e.Version, kept.record); ok {
 		x.local.Swap(ctx, k.id, kept.Version, nil, 0)

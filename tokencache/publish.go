@@ -14,8 +14,9 @@ func (l *leader) publish(ctx context.Context, got Token, began time.Time) (Token
 	mine := record{state: done, nonce: l.nonce, payload: payload{Token: sealable(got)}}
 	now, err := l.put(ctx, mine, began.Add(l.patience()), func(r record) bool {
 		// A successor is overwritten by nobody, and the end of the session
-		// wins over all.
-		return r.state == over || l.succeeded(r) || l.overtaken(r, got)
+		// wins over all. Whoever holds the entry meanwhile does not: what works
+		// is not thrown away for what he may get.
+		return r.state == over || l.succeeded(r)
 	})
 	l.learn(l.at, now)
 	switch {
@@ -49,15 +50,6 @@ func (l *leader) publish(ctx context.Context, got Token, began time.Time) (Token
 // spent here.
 func (l *leader) succeeded(r record) bool {
 	return r.state.exchanged() && !(l.from.state.exchanged() && r.nonce == l.from.nonce)
-}
-
-// overtaken reports whether somebody else holds the entry who began with another
-// successor than we did, where refresh tokens do not rotate: then all exchanges of a
-// session are of one entry, what his brings is newer than got, and nothing is lost
-// with that.
-func (l *leader) overtaken(r record, got Token) bool {
-	began, his := l.from.Token.token(), r.Token.token()
-	return r.state == held && r.nonce != l.nonce && got.Refresh() == l.at.Refresh() && !his.IsZero() && !his.Same(began)
 }
 
 func (l *leader) localVersion(ctx context.Context) string {

@@ -122,7 +122,7 @@ func (x *exchange) settled(ctx context.Context, k keys, at Token, found *Entry) 
 		e = *found
 	default:
 		if v, there, leads := x.kept(ctx, k, at); there {
-			if v = x.deliver(ctx, k, at, v); leads {
+			if v = x.deliver(ctx, k, v); leads {
 				return v, nil
 			}
 		}

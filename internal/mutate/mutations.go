@@ -92,7 +92,7 @@ var mutations = []mutation{
 	{behaviours: "B36 B47", file: "tokencache/fail.go", old: "Unanswered: unanswered || l.risky(),", new: "Unanswered: (unanswered || l.risky()) && false,"},
 	{behaviours: "B35", file: "tokencache/fail.go", old: "\t\tl.pause(e.RetryAfter)\n", new: ""},
 	{behaviours: "B47", file: "tokencache/fail.go", old: "deadline := began.Add(l.rival())", new: "deadline := began"},
-	{behaviours: "B30 B31 T-D6", file: "tokencache/publish.go", old: "return r.state == over || l.succeeded(r) || l.overtaken(r, got)\n", new: "return l.succeeded(r) || l.overtaken(r, got)\n"},
+	{behaviours: "B30 B31 T-D6", file: "tokencache/publish.go", old: "return r.state == over || l.succeeded(r)\n", new: "return l.succeeded(r)\n"},
 	{behaviours: "B31", file: "tokencache/publish.go", old: "\t\tl.discard(got)\n", new: ""},
 	{behaviours: "B31", file: "tokencache/revoke.go", old: "\t\tt = next\n", new: "\t\tbreak\n"},
 	{behaviours: "B31 T-E14", file: "tokencache/walk.go", old: "case v.state == over:", new: "case false:"},

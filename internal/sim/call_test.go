@@ -35,6 +35,7 @@ type call struct {
 	name    string // the same in each run of the seed
 	replica *replica
 	to      string      // the state that a swap writes
+	renewal bool        // it holds the entry already
 	about   *generation // whose refresh token it is about, if that is known
 	access  string      // what it is signed with
 	again   bool        // its request has signed others with that, too

@@ -15,6 +15,13 @@ func (w *world) unread(c *call) {
 	}
 }
 
+// unwritten notes that a process could not take an entry.
+func (w *world) unwritten(c *call) {
+	if c.kind == swap && c.to == "held" && !c.renewal {
+		c.replica.unsure[c.about.ticket] = c.by
+	}
+}
+
 // lost notes that the answer to a presentation is lost.
 func (w *world) lost(c *call) {
 	if p := c.presentation; p != nil {

@@ -21,6 +21,7 @@ func (w *world) arrival(c *call) {
 	case c.kind == swap && c.to == "held" && c.about != nil:
 		r.tried[c.about.ticket] = c.at
 	case c.kind == refresh:
+		delete(r.unsure, c.about.ticket)
 		if t := r.tried[c.about.ticket]; w.store != nil && c.excuse != "alone" && !w.now().Before(t.Add(lease/2+10*time.Millisecond)) {
 			w.fail("%s presents %s with less than half a lease left", r.name, c.name)
 		}
@@ -63,6 +64,7 @@ func (w *world) abandoned(c *call) {
 	w.say("      %v is abandoned", c)
 	if c.kind.ofStore() && c.about != nil {
 		w.unread(c)
+		w.unwritten(c)
 	}
 	if c.kind == refresh {
 		c.excuse = or(c.excuse, "lost answer")
@@ -88,6 +90,7 @@ func (w *world) abandoned(c *call) {
 func (w *world) answered(c *call, a answer) {
 	if c.kind.ofStore() && c.about != nil && a.err != nil {
 		w.unread(c)
+		w.unwritten(c)
 	}
 	if s, ok := a.value.(swapped); ok && s.ok && c.about != nil && stateOf(s.now.Value) == "done" {
 		if _, known := c.replica.knows[c.about.ticket]; !known {
@@ -183,6 +186,8 @@ func (w *world) written(c *call, key string, was, now []byte) {
 		w.fail("%v overwrites a successor", c)
 	}
 	switch to {
+	case "held":
+		w.stolen(c, g, was, now)
 	case "received":
 		if !slices.ContainsFunc(g.presentations, func(p *presentation) bool { return p.got != nil && !p.got.shown.IsZero() }) {
 			w.fail("%v: no browser has shown the successor", c)
@@ -201,6 +206,14 @@ func (w *world) written(c *call, key string, was, now []byte) {
 		if g.done.IsZero() && !g.past {
 			g.buried = w.now()
 		}
+	}
+}
+
+// stolen checks that nobody is taken for dead by an exchange whose own write has
+// failed: so may those of the holder.
+func (w *world) stolen(c *call, g *generation, was, now []byte) {
+	if stateOf(was) == "held" && !bytes.Equal(was[:header], now[:header]) && c.replica.unsure[g.ticket] == c.by {
+		w.fail("%v takes somebody for dead, and could not write before", c)
 	}
 }
 

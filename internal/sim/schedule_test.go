@@ -76,6 +76,9 @@ func (w *world) act() {
 // stride is how long time may pass at once: a moment, or as long as a person
 // takes.
 func (w *world) stride() time.Duration {
+	if w.hasty && !w.calm && w.wrong == 0 {
+		return time.Duration(1 + w.rnd.Int64N(int64(30*time.Millisecond)))
+	}
 	most := pick(w, 20*time.Millisecond, 300*time.Millisecond, 2*time.Second, 5*time.Second)
 	if len(w.pending) == 0 && w.chance(40) {
 		most = 80 * time.Second
@@ -125,11 +128,11 @@ func (w *world) browse() {
 		w.signIn(b, r)
 	case n < 4:
 		w.signOut(b, r)
-	case n < 29:
+	case n < 29, w.hasty && n < 60:
 		w.rejects(b)
 	case n < 32:
 		b.ask(r, "/auth/refresh", nil)
-	case n < 57:
+	case n < 57, w.hasty && n < 80:
 		for range min(w.left, 1+w.rnd.IntN(4)) {
 			w.left--
 			b.visit(pick(w, w.replicas...), 0)

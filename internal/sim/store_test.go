@@ -88,9 +88,14 @@ func (h handle) Load(ctx context.Context, key string) (tokencache.Entry, error) 
 
 func (h handle) Swap(ctx context.Context, key, old string, value []byte, ttl time.Duration) (tokencache.Entry, bool, error) {
 	c := h.call(swap, key, fmt.Sprintf(" %q → %s", old, stateOf(value)))
-	c.to = stateOf(value)
+	if c.to = stateOf(value); c.to == "held" && c.about != nil {
+		c.renewal = h.r.holds[c.about.ticket] == string(value[2:header])
+	}
 	c.effect = func() answer {
 		s := h.r.w.store.swap(c, key, old, h.r.writes(key, value), ttl)
+		if s.ok && c.to == "held" && c.about != nil {
+			h.r.holds[c.about.ticket] = string(value[2:header])
+		}
 		s.now = h.r.reads(key, s.now)
 		return answer{value: s}
 	}

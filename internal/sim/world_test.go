@@ -36,6 +36,7 @@ type world struct {
 	clocks    bool          // those of the replicas differ
 	alone     bool          // AloneWhenStoreFails
 	siege     bool          // few requests, all at once, and faults at what becomes of them
+	hasty     bool          // much happens within a second, and most of it is that the API rejects what it has accepted
 	hold      time.Duration // 0: longer than this lasts
 	redirects middleware.Mode
 	replicas  []*replica
@@ -119,6 +120,9 @@ func newWorld(seed uint64, skip map[int]bool, quiet bool) *world {
 		w.store = &shelf{w: w, entries: map[string]*entry{}}
 		w.manners()
 	}
+	if w.hasty = seed%8 == 4; w.hasty {
+		w.siege, w.life, w.left = false, time.Hour, 40
+	}
 	for i := range w.replicas {
 		w.start(i)
 	}
@@ -132,8 +136,8 @@ func newWorld(seed uint64, skip map[int]bool, quiet bool) *world {
 		b.access, b.refresh = g.access, g.refresh
 		w.browsers = append(w.browsers, b)
 	}
-	w.say("seed %d: %v server, grace %v, life %v, skew %v, lag %v, redirects %d, %d replicas, store %v, two APIs %v, opaque %v, scoped %v, clocks %v, alone %v, siege %v, hold %v, %d browsers, %d requests, %d faults",
-		seed, w.server.mode, w.grace, w.life, w.skew, w.lag, w.redirects, len(w.replicas), w.store != nil, w.several, w.opaque, w.scoped, w.clocks, w.alone, w.siege, w.hold, len(w.browsers), w.left, w.budget)
+	w.say("seed %d: %v server, grace %v, life %v, skew %v, lag %v, redirects %d, %d replicas, store %v, two APIs %v, opaque %v, scoped %v, clocks %v, alone %v, siege %v, hasty %v, hold %v, %d browsers, %d requests, %d faults",
+		seed, w.server.mode, w.grace, w.life, w.skew, w.lag, w.redirects, len(w.replicas), w.store != nil, w.several, w.opaque, w.scoped, w.clocks, w.alone, w.siege, w.hasty, w.hold, len(w.browsers), w.left, w.budget)
 	return w
 }
 
