@@ -18,7 +18,7 @@ func (w *world) unread(c *call) {
 // unwritten notes that a process could not take an entry.
 func (w *world) unwritten(c *call) {
 	if c.kind == swap && c.to == "held" && !c.renewal {
-		c.replica.unsure[c.about.ticket] = c.by
+		c.replica.unsure[c.about.ticket] = c
 	}
 }
 

@@ -212,7 +212,11 @@ func (w *world) written(c *call, key string, was, now []byte) {
 // stolen checks that nobody is taken for dead by an exchange whose own write has
 // failed: so may those of the holder.
 func (w *world) stolen(c *call, g *generation, was, now []byte) {
-	if stateOf(was) == "held" && !bytes.Equal(was[:header], now[:header]) && c.replica.unsure[g.ticket] == c.by {
+	failed := c.replica.unsure[g.ticket]
+	if failed == nil || failed.by != c.by || failed.n >= c.n { // or comes late itself
+		return
+	}
+	if stateOf(was) == "held" && !bytes.Equal(was[:header], now[:header]) {
 		w.fail("%v takes somebody for dead, and could not write before", c)
 	}
 }

@@ -45,7 +45,7 @@ type replica struct {
 	owed    map[*ticket]string    // excuses for what it presents next
 	knows   map[*ticket]time.Time // since when it knows that it was exchanged
 	tried   map[*ticket]time.Time // when it wrote last that it holds it
-	unsure  map[*ticket]int       // which of its goroutines could not take it last
+	unsure  map[*ticket]*call     // the last one by which it could not take it
 	holds   map[*ticket]string    // as whom it has taken it last
 	unread  time.Time             // when a connection to the Store broke
 	ailed   time.Time             // when the last of these faults ended, or ends
@@ -54,7 +54,7 @@ type replica struct {
 // start makes a process with an empty memory.
 func (w *world) start(place int) *replica {
 	w.started++
-	r := &replica{w: w, name: fmt.Sprintf("p%d", w.started), ahead: w.ahead(), owed: map[*ticket]string{}, knows: map[*ticket]time.Time{}, tried: map[*ticket]time.Time{}, unsure: map[*ticket]int{}, holds: map[*ticket]string{}}
+	r := &replica{w: w, name: fmt.Sprintf("p%d", w.started), ahead: w.ahead(), owed: map[*ticket]string{}, knows: map[*ticket]time.Time{}, tried: map[*ticket]time.Time{}, unsure: map[*ticket]*call{}, holds: map[*ticket]string{}}
 	r.coordinator = &tokencache.Coordinator{
 		Refresher: endpoint{r}, Revoker: endpoint{r}, Realm: realm, Log: slog.New(journal{r, ""}),
 		Timeout: timeout, Lease: lease, Grace: cutTo,
