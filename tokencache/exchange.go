@@ -25,6 +25,7 @@ type exchange struct {
 	// doubtful: a write of ours has failed, and so may those of a holder have
 	// that does not renew.
 	doubtful bool
+	rounds   int             // presentations
 	told     *event.Exchange // the last one that was begun, if that is told
 }
 

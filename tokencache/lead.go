@@ -44,6 +44,7 @@ func (x *exchange) lead(ctx context.Context, k keys, at Token, v view) (next Tok
 	case !ok:
 		return Token{}, &now, true, nil
 	}
+	x.rounds++
 	stop := l.renew(ctx)
 	began := time.Now()
 	got, failure := x.call(at)

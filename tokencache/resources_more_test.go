@@ -339,3 +339,41 @@ func TestARefusedResourceIsRememberedThoughAHolderDied(t *testing.T) {
 		a.Wait(t.Context())
 	})
 }
+
+// B46: a replica whose renewals fail is taken for dead each time, and what others
+// bring is for another resource. It does not go on with that for ever.
+func TestWhoIsBeatenEachTimeIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{rotation: constant, lives: time.Hour}
+		asked := 0
+		a, b, wire := replicas(server)
+		a.Refresher = refresher(func(ctx context.Context, spent tokencache.Token) (tokencache.Token, error) {
+			if spent.Resource() == files {
+				asked++
+				wire.on(during("swap held", func(context.Context, string, moment) error { return errCut }))
+				time.Sleep(8 * time.Second)
+				wire.on(nil)
+			}
+			return server.exchange(ctx, spent)
+		})
+		told := make(chan error)
+		go func() {
+			_, err := a.Refresh(t.Context(), alice.For(files))
+			told <- err
+		}()
+		for spent := alice; ; time.Sleep(time.Second) {
+			select {
+			case err := <-told:
+				because(t, reason.Store, err)
+				if asked != 3 {
+					t.Errorf("%d presentations for it", asked)
+				}
+				return
+			case <-time.After(time.Millisecond):
+			}
+			if next, err := b.Refresh(t.Context(), spent); err == nil {
+				spent = next
+			}
+		}
+	})
+}
