@@ -105,10 +105,13 @@ func (l *leader) take(ctx context.Context, version string) (now Entry, ok, slow 
 				_, began = l.last()
 			}
 		}
-		if !ok {
+		if !ok && !l.holds(now) {
 			return now, false, false, nil
 		}
 		version = now.Version
+		if !ok { // ours, by a write that has just come, late
+			continue
+		}
 		l.wrote(version, began)
 		if !l.shared || time.Since(began) < l.lease()/2 {
 			return now, true, false, nil

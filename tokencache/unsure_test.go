@@ -174,3 +174,50 @@ func TestAFailureForgetsNoUnansweredPresentation(t *testing.T) {
 		because(t, reason.Ambiguous, err)
 	})
 }
+
+// belated is a Store whose second write of a held entry arrives with the third.
+type belated struct {
+	*tokencache.MemoryStore
+	writes int
+	late   func()
+}
+
+func (s *belated) Swap(ctx context.Context, key, old string, value []byte, ttl time.Duration) (tokencache.Entry, bool, error) {
+	write := func() (tokencache.Entry, bool, error) {
+		return s.MemoryStore.Swap(context.WithoutCancel(ctx), key, old, value, ttl)
+	}
+	if len(value) < 2 || states[value[1]] != " held" {
+		return write()
+	}
+	switch s.writes++; s.writes {
+	case 1:
+		defer time.Sleep(2 * time.Second) // longer than half a lease
+	case 2:
+		s.late = func() { write() }
+		<-ctx.Done()
+		return tokencache.Entry{}, false, ctx.Err()
+	case 3:
+		s.late()
+	}
+	return write()
+}
+
+// B46: whoever finds that the entry is held by a late write of its own does not wait
+// for itself, and does not take itself for dead.
+func TestAWriteOfOursThatComesLateIsNobodyElses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &as{}
+		c := &tokencache.Coordinator{Refresher: server, Store: &belated{MemoryStore: &tokencache.MemoryStore{}}, Realm: "r"}
+		began := time.Now()
+		_, err := c.Refresh(t.Context(), alice)
+		because(t, reason.Store, err) // it takes too long
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("told after %v", took)
+		}
+		time.Sleep(time.Second)
+		server.next(fails(invalidGrant()))
+		_, err = c.Refresh(t.Context(), alice)
+		because(t, reason.Refused, err) // and not ambiguous
+		server.saw(t, 1)
+	})
+}

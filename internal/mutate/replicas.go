@@ -37,6 +37,7 @@ var replicaMutations = []mutation{
 	{behaviours: "B48", file: "tokencache/publish.go", old: "return r.state == over || l.succeeded(r)\n", new: "return r.state == over || l.succeeded(r) || r.state == held && r.nonce != l.nonce\n"},
 	{behaviours: "B47 B48", file: "tokencache/kept.go", old: "if r.outranks(kept.record) {", new: "if r.outranks(kept.record) || r.state == held && r.nonce != kept.nonce {"},
 	{behaviours: "B46", file: "tokencache/walk.go", old: "const maxRounds = 3", new: "const maxRounds = 1"},
+	{behaviours: "B46", file: "tokencache/lead.go", old: "if !ok && !l.holds(now) {", new: "if !ok {"},
 	{behaviours: "B48", file: "tokencache/publish.go", old: "version, patience = renewed, l.lease()*5/6", new: "version = renewed"},
 	{behaviours: "B37", file: "tokencache/publish.go", old: "stood && excuses > 0 {", new: "stood {"},
 	{behaviours: "B47", file: "tokencache/await.go", old: "case ended.Sub(since) >= x.lease():", new: "case false:"},
