@@ -14,7 +14,8 @@ type Rotation int
 
 const (
 	// Strict rotation lets a refresh token work once. Showing it again ends
-	// the session, its newest tokens included (RFC 9700 section 4.14.2).
+	// the session, its newest refresh token included (RFC 9700 section
+	// 4.14.2). Access tokens live until they end.
 	Strict Rotation = iota
 	// Grace is Strict, but the previous generation may be shown again for
 	// [ASConfig].GraceFor, and gets a new generation each time. The one before
@@ -163,7 +164,8 @@ func (as *AS) JWKSURL() string { return as.URL + "/jwks" }
 func (as *AS) LoginURL() string { return as.URL + "/auth/login" }
 
 // RestoreURL returns the refresh endpoint of the cookie style. It takes the
-// cookie refreshToken, and answers with {"accessToken"} and both cookies.
+// cookie refreshToken, and answers with {"accessToken"} and both cookies, with
+// [NoRotation] without them.
 func (as *AS) RestoreURL() string { return as.URL + "/auth/restore-token" }
 
 // LogoutURL returns the logout of the cookie style.

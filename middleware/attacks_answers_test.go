@@ -142,6 +142,9 @@ func TestWhatWeAnswerIsNeverStored(t *testing.T) {
 			if cc := a.Header.Get("Cache-Control"); cc != "private, no-store" || a.Header.Get("ETag") != "" {
 				t.Errorf("%v", a.Header)
 			}
+			if a.StatusCode == 401 && !strings.HasPrefix(a.Header.Get("WWW-Authenticate"), "Rebearer") { // RFC 9110 section 15.5.2
+				t.Errorf("%v", a.Header)
+			}
 		})
 	}
 	w.as.Fail(authtest.Answer(503, nil, ""))

@@ -53,9 +53,9 @@ type Authenticator struct {
 	// the one script element that is written. If nil, it has none: a policy
 	// that allows 'self' needs none.
 	Nonce func(*http.Request) string
-	// Log gets a record for each session that ended, each refresh that failed
-	// and each step-up that was in vain, with its reason and never a token. If
-	// nil, nothing is logged.
+	// Log gets a record for each request that was answered because its session
+	// had ended or could not be renewed, and for each step-up that was in vain,
+	// with its reason and never a token. If nil, nothing is logged.
 	Log *slog.Logger
 
 	once   sync.Once

@@ -101,6 +101,7 @@ type page struct {
 func (s *session) boundary(w http.ResponseWriter, r *http.Request) {
 	p := s.page(r)
 	p.Title, p.Detail = "One moment", "Your session is being renewed."
+	w.Header().Set("WWW-Authenticate", "Rebearer") // RFC 9110 section 15.5.2
 	s.render(w, http.StatusUnauthorized, "boundary", p)
 }
 

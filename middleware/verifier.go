@@ -47,7 +47,8 @@ type Verifier struct {
 	KeyFunc func(ctx context.Context, kid, alg string) (any, error)
 	// JWKSURL is where the issuer publishes its keys (RFC 7517 section 5), with
 	// https or on loopback. A rotated key is found by its kid, with one fetch
-	// in 10 s at the most. A withdrawn one is felt when the set is fetched
+	// in 10 s at the most, and one a second for tokens that a refresh has just
+	// brought. A withdrawn one is felt when the set is fetched
 	// anew, which it is by the first request after 15 minutes: at once then,
 	// whatever has verified before. The last good set is used through an
 	// outage.

@@ -67,11 +67,12 @@ type Coordinator struct {
 	// tenth of it to answer. It is renewed at a third of its length while the
 	// exchange runs, so it needs no relation to Timeout. If zero, 3 s.
 	Lease time.Duration
-	// Hold is how long a successor is kept for a browser that has not
+	// Hold is how long a successor is kept for a browser that may not have
 	// received it. If zero, 24 h.
 	Hold time.Duration
-	// Grace is how long it is still kept once the browser has shown it, for
-	// requests with the old cookies that were on their way. If zero, 60 s.
+	// Grace is how long it is still kept once the browser has shown it and it
+	// was exchanged in turn, for requests with the old cookies that were on
+	// their way. If zero, 60 s.
 	Grace time.Duration
 	// Ahead is how long before its end an access token is renewed in the
 	// background, though never in the first half of its life. If zero, 30 s;

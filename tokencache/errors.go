@@ -55,11 +55,13 @@ type Error struct {
 	// Code is the error code of its answer (RFC 6749 section 5.2), if any.
 	// What does not look like a code is not kept.
 	Code string
-	// RetryAfter is how long the authorization server asks to be left alone;
-	// 0 if it did not say. It pauses the whole Coordinator.
+	// RetryAfter is how long to wait before the next try: what the
+	// authorization server asked for, which pauses the whole Coordinator, or
+	// what is left of a cooldown; 0 if nobody said.
 	RetryAfter time.Duration
-	// Unsent says that the refresh token certainly did not reach the
-	// authorization server, so that this was no presentation.
+	// Unsent says that this certainly was no presentation: it failed before
+	// the refresh token reached the authorization server, or shares the
+	// failure of another.
 	Unsent bool
 	// Err is the cause; may be nil.
 	Err error

@@ -10,10 +10,20 @@ import (
 	"github.com/rebearer/rebearer/tokencache/reason"
 )
 
+// maxRounds bounds how often one exchange presents a refresh token. It does so again
+// where somebody has taken it for dead, and has succeeded with what is of no use to
+// it: an access token for another resource.
+const maxRounds = 3
+
+var errBeaten = errors.New("others took the entry, again and again")
+
 // lead takes the entry of a refresh token, presents the token and publishes
 // what came of it. again means that somebody else was faster; found is what
 // there is then, if that is known.
 func (x *exchange) lead(ctx context.Context, k keys, at Token, v view) (next Token, found *Entry, again bool, err error) {
+	if x.rounds == maxRounds {
+		return Token{}, nil, false, &Error{Reason: reason.Store, Err: errBeaten}
+	}
 	if x.Store != nil {
 		leave := x.leads.enter(k.id)
 		if leave == nil {

@@ -13,13 +13,6 @@ import (
 // the past do not count: nobody could go on from there.
 const maxLinks = 16
 
-// maxRounds bounds how often one exchange presents a refresh token. It does so again
-// where somebody has taken it for dead, and has succeeded with what is of no use to
-// it: an access token for another resource.
-const maxRounds = 3
-
-var errBeaten = errors.New("others took the entry, again and again")
-
 // walk follows the chain to its end.
 func (x *exchange) walk(ctx context.Context) (out outcome) {
 	at, links, seen, resource := x.spent, 0, map[string]bool{}, x.spent.Resource()
@@ -69,9 +62,6 @@ func (x *exchange) walk(ctx context.Context) (out outcome) {
 		}
 		if x.resting(ctx, at.For(resource)) {
 			return outcome{err: &Error{Reason: reason.Rejected, RetryAfter: x.cooldown(), Unsent: true}}
-		}
-		if x.rounds == maxRounds {
-			return outcome{err: &Error{Reason: reason.Store, Err: errBeaten}}
 		}
 		var again bool
 		if next, found, again, err = x.lead(ctx, k, at, v); again {

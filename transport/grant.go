@@ -21,7 +21,8 @@ import (
 // section 6) and revokes them (RFC 7009). It is a [tokencache.Refresher] and a
 // [tokencache.Revoker].
 //
-// Each call is one request: no redirect is followed, nothing is retried and no
+// Each refresh is one request, but for a DPoP nonce that the server wants first
+// (RFC 9449 section 8): no redirect is followed, nothing else is retried and no
 // second way of client authentication is tried, since the refresh token may be
 // spent by the first.
 //

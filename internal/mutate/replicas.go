@@ -36,7 +36,7 @@ var replicaMutations = []mutation{
 	{behaviours: "B46 B48", file: "tokencache/publish.go", old: "if renewed, ok := l.stay(ctx, version); ok {", new: "if renewed, ok := version, true; ok {"},
 	{behaviours: "B48", file: "tokencache/publish.go", old: "return r.state == over || l.succeeded(r)\n", new: "return r.state == over || l.succeeded(r) || r.state == held && r.nonce != l.nonce\n"},
 	{behaviours: "B47 B48", file: "tokencache/kept.go", old: "if r.outranks(kept.record) {", new: "if r.outranks(kept.record) || r.state == held && r.nonce != kept.nonce {"},
-	{behaviours: "B46", file: "tokencache/walk.go", old: "const maxRounds = 3", new: "const maxRounds = 1"},
+	{behaviours: "B46", file: "tokencache/lead.go", old: "const maxRounds = 3", new: "const maxRounds = 1"},
 	{behaviours: "B46", file: "tokencache/lead.go", old: "if !ok && !l.holds(now) {", new: "if !ok {"},
 	{behaviours: "B48", file: "tokencache/publish.go", old: "version, patience = renewed, l.lease()*5/6", new: "version = renewed"},
 	{behaviours: "B37", file: "tokencache/publish.go", old: "stood && excuses > 0 {", new: "stood {"},

@@ -210,7 +210,12 @@ func (w *world) settle() {
 	w.lull()
 	w.sleep(time.Duration(w.rnd.Int64N(int64(5 * time.Second))))
 	for _, b := range w.browsers {
-		w.works(b.comesBack())
+		q := b.comesBack()
+		if w.opaque && w.server.mode == lasting && q.status == http.StatusUnauthorized {
+			w.counts["limit: each of two replicas has an opaque access token that works no more, and serves it instead of the other"]++
+			q = b.comesBack()
+		}
+		w.works(q)
 	}
 }
 

@@ -58,7 +58,7 @@ const (
 	Unsent Outcome = "unsent"
 )
 
-// Outcomes for who asked: [Served], [Ahead].
+// Outcomes for who asked: [Served], [Ahead], and Left for a [Replay], too.
 const (
 	// Presented: it began the exchange that brought the token.
 	Presented Outcome = "presented"

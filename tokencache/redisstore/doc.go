@@ -23,9 +23,9 @@
 // is being presented lets it be presented twice. Replication of Redis is
 // asynchronous, so that a failover may lose what was acknowledged, and a
 // successor with it; WaitReplicas shrinks that. A user of Redis with an ACL
-// needs SET, GET, EVALSHA, EVAL, DEL, PUBLISH, SUBSCRIBE and PING, and WAIT with
-// WaitReplicas, for the keys and channels that begin with the Prefix. In a
-// Cluster the client asks for its topology, too.
+// needs SET, GET, EVALSHA, EVAL, DEL, PUBLISH, SUBSCRIBE and PING, and with
+// WaitReplicas PEXPIRE and WAIT, for the keys and channels that begin with the
+// Prefix. In a Cluster the client asks for its topology, too.
 //
 // The client writes lines of its own to stderr while Redis cannot be reached;
 // they hold addresses. [redis.SetLogger] sends them elsewhere, for the whole
