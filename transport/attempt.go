@@ -138,17 +138,18 @@ func (a *attempt) learn(token tokencache.Token, resp *http.Response) bool {
 func (a *attempt) rewind(resp *http.Response) bool {
 	kept, again := a.kept, io.ReadCloser(nil)
 	switch {
-	case kept != nil && kept.Lost():
+	case kept != nil && kept.Lost(): // it will go back; its end may wait for that of the upload
 		kept.Release()
+		drainBehind(resp)
 	case a.gone:
 	case kept != nil:
-		drain(resp)
+		drain(a.req, resp, true)
 		again, _ = kept.Again(a.req.Context(), patience)
 	case a.req.Body == nil || a.req.Body == http.NoBody:
-		drain(resp)
+		drain(a.req, resp, false)
 		again = http.NoBody
 	case a.req.GetBody != nil:
-		drain(resp)
+		drain(a.req, resp, false)
 		if b, err := a.req.GetBody(); err == nil {
 			again = b
 		}

@@ -15,17 +15,32 @@ const (
 	maxShort = 4 << 10
 )
 
-// drain reads and closes the answer's body, and leaves a copy in its place. One
-// that is too long is left as it was, since its connection is lost anyway. One
-// that does not end is given up.
-func drain(resp *http.Response) {
+// drain reads and closes the body of an answer to req, and leaves a copy in its
+// place: the refresh, or the second attempt, may need its connection. One that is
+// too long is left as it was, since its connection is lost anyway. One that does
+// not end is given up after a second.
+//
+// busy says that the request body may still be under way. Then closing the
+// answer's may wait for that, and so may its end.
+func drain(req *http.Request, resp *http.Response, busy bool) {
 	n := resp.ContentLength
 	switch {
 	case resp.Body == http.NoBody:
-	case 0 < n && n <= maxShort && !resp.Uncompressed:
+	case req.Method == http.MethodHead: // the length is that of another body
+		resp.Body.Close()
+		resp.Body = http.NoBody
+	case 0 < n && n <= maxShort && !resp.Uncompressed && !busy:
 		drainShort(resp, make([]byte, n))
 	default:
-		drainAny(resp)
+		ready := drainBehind(resp)
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case <-ready:
+		case <-timer.C:
+			resp.Body.Close()
+			resp.Body = io.NopCloser(cut{})
+		}
 	}
 }
 
@@ -44,28 +59,46 @@ func drainShort(resp *http.Response, all []byte) {
 	resp.Body = readCloser{copied, body}
 }
 
-// drainAny does not wait for the Close of a body that hangs: that of a compressed
+// drainBehind does so while others go on, and closes ready when it has.
+func drainBehind(resp *http.Response) (ready <-chan struct{}) {
+	d := &draining{body: resp.Body, ready: make(chan struct{})}
+	resp.Body = d
+	go d.begin()
+	return d.ready
+}
+
+// draining is a body whose beginning is being read. Who reads it waits for that.
+type draining struct {
+	body   io.ReadCloser
+	ready  chan struct{}
+	copied io.Reader // once ready
+}
+
+func (d *draining) begin() {
+	head, err := io.ReadAll(io.LimitReader(d.body, maxDrain+1))
+	if d.copied = bytes.NewReader(head); err != nil || len(head) > maxDrain {
+		d.copied = io.MultiReader(d.copied, d.body)
+		close(d.ready)
+		return
+	}
+	close(d.ready)
+	d.body.Close()
+}
+
+func (d *draining) Read(p []byte) (int, error) {
+	<-d.ready
+	return d.copied.Read(p)
+}
+
+// Close does not wait for the Close of a body that hangs: that of a compressed
 // one waits for the Read.
-func drainAny(resp *http.Response) {
-	body := resp.Body
-	copied := make(chan io.Reader, 1)
-	go func() {
-		head, err := io.ReadAll(io.LimitReader(body, maxDrain+1))
-		if err != nil || len(head) > maxDrain {
-			copied <- io.MultiReader(bytes.NewReader(head), body)
-			return
-		}
-		body.Close()
-		copied <- bytes.NewReader(head)
-	}()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
+func (d *draining) Close() error {
 	select {
-	case c := <-copied:
-		resp.Body = readCloser{c, body}
-	case <-timer.C:
-		go body.Close()
-		resp.Body = io.NopCloser(cut{})
+	case <-d.ready:
+		return d.body.Close()
+	default:
+		go d.body.Close()
+		return nil
 	}
 }
 

@@ -97,8 +97,17 @@ func (b *Body) settle() {
 	}
 }
 
+// closeSource closes the source. Where a Read of it hangs, its Close may wait for
+// that, as it does of a request that a server has received: then nobody waits for
+// the Close.
 func (b *Body) closeSource() {
-	b.once.Do(func() { b.err = b.src.Close() })
+	b.once.Do(func() {
+		if b.reading {
+			go b.src.Close()
+			return
+		}
+		b.err = b.src.Close()
+	})
 }
 
 // Lost reports whether the body cannot be sent again, since more was read than
