@@ -47,7 +47,9 @@ type Transport struct {
 	Origins []string
 
 	// InsecureNoTLS permits tokens over plain http to hosts that are not
-	// loopback. Whoever can listen on the way has them.
+	// loopback: 127.0.0.0/8, ::1, and localhost in no other spelling, since
+	// net/http asks HTTP_PROXY for LOCALHOST and api.localhost. Whoever can
+	// listen on the way has them.
 	InsecureNoTLS bool
 
 	// MaxBody is how much of a request body is kept for a second attempt, in

@@ -170,10 +170,11 @@ func checkURL(raw string) error {
 	return nil
 }
 
+// onThisMachine is what net/http asks no proxy for: api.localhost it does.
 func onThisMachine(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return host == "localhost" || strings.HasSuffix(host, ".localhost")
+		return host == "localhost"
 	}
 	return addr.IsLoopback()
 }

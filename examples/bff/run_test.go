@@ -24,6 +24,7 @@ func TestABadEnvironmentIsExitStatus2(t *testing.T) {
 		"tokens in plain text":         {"BFF_API_URL": "http://api.example.com"},
 		"a bad token endpoint":         {"BFF_API_URL": "https://api.example.com", "BFF_TOKEN_URL": "token"},
 		"a bad revocation endpoint":    {"BFF_API_URL": "https://api.example.com", "BFF_REVOKE_URL": "ftp://x/"},
+		"tokens for a proxy":           {"BFF_API_URL": "http://api.localhost"},
 		"a bad JWKS":                   {"BFF_API_URL": "https://api.example.com", "BFF_JWKS_URL": "http://keys.example.com/"},
 		"a short secret":               {"BFF_API_URL": "https://api.example.com", "BFF_JWT_SECRET": "hidden"},
 		"a secret and a JWKS":          {"BFF_API_URL": "https://api.example.com", "BFF_JWT_SECRET": long, "BFF_JWKS_URL": "https://keys.example.com/"},

@@ -132,6 +132,7 @@ var mutations = []mutation{
 	{behaviours: "B10", file: "transport/transport.go", old: "\t\tc.CloseIdleConnections()\n", new: "\t\t_ = c\n"},
 	{behaviours: "B84 T-B14", file: "transport/transport.go", old: "if reentry.Marked(ctx) {", new: "if reentry.Marked(ctx) && false {"},
 	{behaviours: "T-A6", file: "transport/sign.go", old: "values = withoutOurs(values)", new: "_ = withoutOurs"},
+	{behaviours: "B5 T-A3", file: "internal/origin/origin.go", old: "u.Hostname() == \"localhost\"", new: "o.host == \"localhost\""},
 	{behaviours: "B3", file: "internal/origin/origin.go", old: "u.User != nil ||", new: "", pkg: "internal/origin"},
 
 	{behaviours: "B8 T-D11", file: "tokencache/cache.go", pkg: "transport", old: "\tc, _ := ctx.Value(cacheKey{}).(*Cache)\n\treturn c\n}", new: "\tc, _ := ctx.Value(cacheKey{}).(*Cache)\n\tif c != nil {\n\t\tfirst.CompareAndSwap(nil, c)\n\t\treturn first.Load()\n\t}\n\treturn nil\n}\n\nvar first atomic.Pointer[Cache]"},

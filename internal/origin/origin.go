@@ -107,8 +107,9 @@ func (s *Set) find(u *url.URL) (value string, ok bool) {
 }
 
 // Loopback reports whether u is an http or https URL of this machine by its
-// spelling alone: localhost and names below it (RFC 6761 section 6.3),
-// 127.0.0.0/8 and ::1.
+// spelling alone: localhost, exactly so, 127.0.0.0/8 and ::1. Names below
+// localhost and its other spellings are this machine's too (RFC 6761 section
+// 6.3), but net/http sends them to the proxy that the environment names.
 func Loopback(u *url.URL) bool {
 	if u == nil {
 		return false
@@ -117,8 +118,7 @@ func Loopback(u *url.URL) bool {
 	if wrong != "" {
 		return false
 	}
-	return o.host == "localhost" || strings.HasSuffix(o.host, ".localhost") ||
-		o.addr.IsLoopback() && !o.addr.Is4In6()
+	return u.Hostname() == "localhost" || o.addr.IsLoopback() && !o.addr.Is4In6()
 }
 
 // parse does not use net/url, whose errors quote what may be a password.

@@ -1,6 +1,7 @@
 package origin_test
 
 import (
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -240,12 +241,15 @@ func TestLoopback(t *testing.T) {
 		"http://localhost":                 true,
 		"http://localhost:8080/x":          true,
 		"https://localhost":                true,
-		"http://LocalHost.":                true,
-		"http://api.localhost:1":           true,
+		"http://localhost:":                true,
 		"http://127.0.0.1":                 true,
 		"http://127.255.255.254:80":        true,
 		"http://[::1]:8080":                true,
 		"http://[0:0:0:0:0:0:0:1]":         true,
+		"http://LOCALHOST":                 false, // the next four go to a proxy
+		"http://localhost.":                false,
+		"http://LocalHost.:8080":           false,
+		"http://api.localhost:1":           false,
 		"http://localhost.evil.com":        false,
 		"http://127.0.0.1.evil.com":        false,
 		"http://evillocalhost":             false,
@@ -291,6 +295,28 @@ func TestLoopback(t *testing.T) {
 	}
 	if origin.Loopback(nil) || origin.Loopback(&url.URL{}) || origin.Loopback(&url.URL{Scheme: "http", Host: `localhost\.evil.com`}) {
 		t.Error("what was made by hand is loopback")
+	}
+}
+
+// B5, T-A3: over http, a name that only some resolver takes for this machine's is
+// one more host that HTTP_PROXY is for.
+func TestWhatIsLoopbackGoesToNoProxy(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "http://proxy.example:3128") // net/http reads it once in a process
+	for _, name := range []string{"http_proxy", "NO_PROXY", "no_proxy", "REQUEST_METHOD"} {
+		t.Setenv(name, "")
+	}
+	for _, host := range []string{
+		"localhost", "localhost:8080", "localhost:", "127.0.0.1", "127.255.255.254:80", "[::1]:8080", "[0:0:0:0:0:0:0:1]",
+		"LOCALHOST", "localHost:1", "localhost.", "LocalHost.:80", "api.localhost", "api.localhost.:1", "proxied.example",
+	} {
+		u := &url.URL{Scheme: "http", Host: host}
+		proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if origin.Loopback(u) != (proxy == nil) {
+			t.Errorf("Loopback(%q) = %v, and its proxy is %v", u, origin.Loopback(u), proxy)
+		}
 	}
 }
 
@@ -414,7 +440,7 @@ func FuzzContains(f *testing.F) {
 			if origin.Loopback(u) {
 				_, host, _ := same(t, u.String())
 				ip, _ := netip.ParseAddr(host)
-				if host != "localhost" && !strings.HasSuffix(host, ".localhost") && !ip.IsLoopback() {
+				if u.Hostname() != "localhost" && !ip.IsLoopback() {
 					t.Errorf("%q is loopback", u)
 				}
 			}
