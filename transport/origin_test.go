@@ -147,3 +147,16 @@ func TestOriginsThatAreNoneFailEveryRequestOfAUser(t *testing.T) {
 		}
 	}
 }
+
+// B2, B5: who has no token betrays none, over plain http either.
+func TestPlainHTTPIsNoErrorForWhoIsNotSignedIn(t *testing.T) {
+	seen := &recorder{}
+	tr := &transport.Transport{Origins: []string{"http://api.example"}, Base: seen}
+	ctx := tokencache.NewContext(t.Context(), tokencache.New(nil, tokencache.Token{}))
+	resp, err := tr.RoundTrip(newRequest(ctx, "GET", "http://api.example/", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	equal(t, "Authorization", strings.Join(seen.seen, "|"), "")
+}

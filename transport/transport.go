@@ -100,11 +100,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err == nil && (!allowed || strayed(req, origins)) {
 		return base.RoundTrip(req)
 	}
-	if err == nil && req.URL.Scheme == "http" && !t.InsecureNoTLS && !origin.Loopback(req.URL) {
-		err = ErrInsecure
-	}
 	if err == nil && cache.Token().IsZero() {
 		return base.RoundTrip(req) // nobody is signed in
+	}
+	if err == nil && req.URL.Scheme == "http" && !t.InsecureNoTLS && !origin.Loopback(req.URL) {
+		err = ErrInsecure
 	}
 	signed, theirs := copyOf(req, base)
 	if theirs {

@@ -126,6 +126,7 @@ var mutations = []mutation{
 	{behaviours: "B3 T-A1", file: "transport/transport.go", old: "(!allowed || strayed(req, origins)) {", new: "(!allowed && false || strayed(req, origins)) {"},
 	{behaviours: "B4 T-A2", file: "transport/transport.go", old: "|| strayed(req, origins)) {", new: ") {"},
 	{behaviours: "B5 T-A3", file: "transport/transport.go", old: "&& !t.InsecureNoTLS && !origin.Loopback(req.URL) {", new: "&& false {"},
+	{behaviours: "B5", file: "transport/transport.go", old: "cache.Token().IsZero() {", new: "cache.Token().IsZero() && req.URL.Scheme != \"http\" {"},
 	{behaviours: "B6", file: "transport/sign.go", old: "\t\tresp.Request = a.req\n", new: ""},
 	{behaviours: "B7", file: "transport/transport.go", old: "\t\treq.Body.Close()\n", new: ""},
 	{behaviours: "B9", file: "tokencache/token.go", pkg: "transport", old: "if visible(s.access) && visible(s.typ) && (", new: "if ("},
