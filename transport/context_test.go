@@ -121,6 +121,33 @@ func TestTheRefreshOutlivesTheRequestThatBeganIt(t *testing.T) {
 	r.wantRefreshes(t, 1)
 }
 
+// B43: why a request was given up is told as net/http tells it.
+func TestARequestEndsWithTheCauseOfItsContext(t *testing.T) {
+	cause := errors.New("the browser has left")
+	for name, wait := range map[string]func(*rig, *http.Request) *http.Request{
+		"waiting for the refresh":     func(_ *rig, req *http.Request) *http.Request { return req },
+		"waiting for a first token":   func(r *rig, req *http.Request) *http.Request { return onlyRefresh(r, req, "refresh-0") },
+		"net/http, before it is sent": func(r *rig, req *http.Request) *http.Request { return req },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, echo)
+			ctx, cancel := context.WithCancelCause(r.ctx)
+			release := make(chan struct{})
+			r.issuer.before = func(context.Context) error { cancel(cause); <-release; return nil }
+			client := r.client
+			if strings.HasPrefix(name, "net/http") {
+				client = &http.Client{Transport: r.base}
+				cancel(cause)
+			}
+			_, err := try(client, wait(r, newRequest(ctx, "GET", r.url, nil)))
+			close(release)
+			if !errors.Is(err, cause) {
+				t.Errorf("%v, want %v", err, cause)
+			}
+		})
+	}
+}
+
 // B84, T-B14: a Refresher that goes through the Transport.
 func TestTheTransportRefusesToRunInsideAnExchange(t *testing.T) {
 	var seen []any

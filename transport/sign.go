@@ -107,11 +107,11 @@ func withoutOurs(connection []string) []string {
 	return out
 }
 
-// endOr returns why ctx has ended, as net/http would, so that url.Error knows a
-// timeout; else err.
+// endOr returns why ctx has ended, as net/http would: its cause, and where none
+// was given its error, so that url.Error knows a timeout; else err.
 func endOr(ctx context.Context, err error) error {
-	if ended := ctx.Err(); ended != nil {
-		return ended
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	return err
 }

@@ -143,6 +143,7 @@ var mutations = []mutation{
 	{behaviours: "B12 T-C7", file: "transport/attempt.go", old: "resp, err = a.send(next)", new: "resp, err = a.serve(cache, next)"},
 	{behaviours: "B19 T-C6", file: "internal/challenge/challenge.go", old: "maxChallenges = 16", new: "maxChallenges = 1 << 20"},
 	{behaviours: "B43 T-J7", file: "transport/attempt.go", old: "if req.Context().Err() != nil && err != nil {", new: never},
+	{behaviours: "B43", file: "transport/sign.go", old: "return context.Cause(ctx)", new: "return ctx.Err()"},
 	{behaviours: "B44 B39", file: "transport/sign.go", old: "signed.Body = a.body", new: "signed.Body = a.req.Body"},
 	{behaviours: "B13 T-C2 T-C5", file: "transport/transport.go", old: "return v == challenge.Refresh ||", new: "return v >= challenge.Other ||"},
 	{behaviours: "B16", file: "transport/attempt.go", old: "|| next.Access() == token.Access() {", new: "{"},
