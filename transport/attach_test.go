@@ -18,6 +18,7 @@ import (
 	"github.com/rebearer/rebearer/authtest"
 	"github.com/rebearer/rebearer/internal/reentry"
 	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
 	"github.com/rebearer/rebearer/transport"
 )
 
@@ -351,4 +352,20 @@ func TestTheContextOfTheRequestDecidesWhoseTokenItGets(t *testing.T) {
 		a := call(t, w.client, req.Clone(ctx))
 		equal(t, "user", a.Header.Get(authtest.UserHeader), user)
 	}
+}
+
+// As http.Client says it, which is above and too late.
+func TestABaseThatReturnsNothingIsAnError(t *testing.T) {
+	r := newRig(t, nil)
+	r.transport.Base = baseFunc(func(*http.Request) (*http.Response, error) { return nil, nil })
+	resp, err := r.transport.RoundTrip(newRequest(r.ctx, "GET", r.url, nil))
+	if resp != nil || err == nil {
+		t.Errorf("%v, %v", resp, err)
+	}
+	bothStyles(t, func(t *testing.T, s style) {
+		_, err := s.at("https://as.example/", r.transport.Base).Refresh(t.Context(), (&issuer{}).token(0))
+		if e := wantReason(t, err, reason.Network); e.Unsent {
+			t.Error("nobody knows whether it was sent")
+		}
+	})
 }

@@ -57,7 +57,7 @@ func post(ctx context.Context, base http.RoundTripper, to *url.URL, header http.
 			return nil, &tokencache.Error{Reason: reason.Configuration, Unsent: true, Err: err}
 		}
 	}
-	resp, err := base.RoundTrip(req)
+	resp, err := answered(base.RoundTrip(req))
 	if err != nil {
 		e := broken(ctx, err)
 		e.Unsent = unsent.Load() || e.Reason.Misconfigured()
@@ -119,7 +119,7 @@ func told(err error) error {
 	switch {
 	case errors.As(err, &op):
 		return op
-	case isTimeout(err), errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case isTimeout(err), errors.Is(err, errNoAnswer), errors.Is(err, context.Canceled), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return err
 	}
 	return errBroken

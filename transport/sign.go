@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -50,12 +51,23 @@ func (a *attempt) transmit(token tokencache.Token) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	resp, err := a.base.RoundTrip(signed)
+	resp, err := answered(a.base.RoundTrip(signed))
 	if resp != nil {
 		resp.Request = a.req
-		if resp.Body == nil { // as http.Client forgives it
-			resp.Body = http.NoBody
-		}
+	}
+	return resp, err
+}
+
+var errNoAnswer = errors.New("rebearer: Base has returned neither a response nor an error")
+
+// answered is what a RoundTripper has returned, with the mistakes that http.Client
+// forgives or calls an error.
+func answered(resp *http.Response, err error) (*http.Response, error) {
+	switch {
+	case resp == nil && err == nil:
+		err = errNoAnswer
+	case resp != nil && resp.Body == nil:
+		resp.Body = http.NoBody
 	}
 	return resp, err
 }
