@@ -355,6 +355,8 @@ func TestWhatIsDeadAtATokenEndpoint(t *testing.T) {
 		{"as a 200", []string{"bad_refresh_token"}, 200, `{"error":"bad_refresh_token"}`, reason.Refused, "bad_refresh_token"}, // GitHub
 		{"by another name", nil, 400, `{"error_code":"invalid_grant"}`, reason.Refused, "invalid_grant"},
 		{"in an answer that is cut off", nil, 400, `{"error":"invalid_grant","error_descr`, reason.Refused, "invalid_grant"},
+		{"not in half of a success", nil, 200, `{"error":"invalid_grant","error_descr`, reason.Malformed, ""}, // T-B1
+		{"not in a success with a tail", nil, 200, `{"error":"invalid_grant"}<hr>`, reason.Malformed, ""},
 		{"as invalid_request", []string{"400 invalid_request"}, 400, `{"error":"invalid_request"}`, reason.Refused, "invalid_request"},
 		{"as invalid_request of another status", []string{"400 invalid_request"}, 401, `{"error":"invalid_request"}`, reason.Unrecognised, "invalid_request"},
 		{"unless it is listed", nil, 400, `{"error":"invalid_request"}`, reason.Unrecognised, "invalid_request"},

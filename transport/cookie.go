@@ -66,7 +66,7 @@ func (e *CookieEndpoint) Refresh(ctx context.Context, spent tokencache.Token) (t
 	if !sendable(access) || bad != nil {
 		access = accessCookie.value
 	}
-	if code := m.code(); a.status >= 300 || code != "" && !sendable(access) {
+	if code := a.code(m, bad); a.status >= 300 || code != "" && !sendable(access) {
 		dead := e.Dead
 		if dead == nil {
 			dead = []string{"401", "403"}

@@ -132,6 +132,7 @@ func TestWhatIsDeadAtACookieBackend(t *testing.T) {
 		{"a code with its status", []string{"400 expired"}, 400, `{"error":"expired"}`, reason.Refused},
 		{"the code with another status", []string{"400 expired"}, 401, `{"error":"expired"}`, reason.Unrecognised},
 		{"a code in a 200", []string{"expired"}, 200, `{"error":"expired"}`, reason.Refused},
+		{"a code in half of a 200", []string{"expired"}, 200, `{"error":"expired","mess`, reason.Malformed}, // T-B1
 		{"an unknown code in a 200", nil, 200, `{"error":"expired"}`, reason.Unrecognised},
 		{"a server that fails with a code", []string{"expired"}, 500, `{"error":"expired"}`, reason.Unavailable},
 		{"400", nil, 400, ``, reason.Unrecognised},

@@ -93,7 +93,7 @@ func (e *TokenEndpoint) Refresh(ctx context.Context, spent tokencache.Token) (to
 	}
 	m, bad := members(a.body)
 	access, _ := m.text("access_token")
-	if code := m.code(); a.status >= 300 || code != "" && !sendable(access) {
+	if code := a.code(m, bad); a.status >= 300 || code != "" && !sendable(access) {
 		return tokencache.Token{}, a.failure(code, append([]string{"invalid_grant"}, e.Dead...))
 	}
 	if bad != nil {

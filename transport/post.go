@@ -144,6 +144,15 @@ func endpointURL(raw string, insecure bool) (*url.URL, *tokencache.Error) {
 	return u, nil
 }
 
+// code returns the error code of an answer, m being what could be read of it. Half
+// of a success proves no failure: who knows what the other half says.
+func (a *answer) code(m object, bad error) string {
+	if bad != nil && a.status < 300 {
+		return ""
+	}
+	return m.code()
+}
+
 // failure classifies an answer that is no success. Which answers prove that
 // the grant is dead differs from server to server, and no status code does so
 // by itself: what is not known to be dead is not dead.

@@ -164,6 +164,7 @@ var mutations = []mutation{
 	// transport: the endpoints
 	{behaviours: "B32 T-B11", file: "transport/grant.go", old: `[]string{"invalid_grant"}`, new: `[]string{"invalid_grant", "invalid_request"}`},
 	{behaviours: "B33", file: "transport/grant.go", old: `[]string{"invalid_grant"}`, new: `[]string{}`},
+	{behaviours: "B33 T-B1", file: "transport/post.go", old: "if bad != nil && a.status < 300 {", new: never},
 	{behaviours: "B32 T-B13", file: "transport/post.go", old: "case isClientRefused(code):", new: "case false:"},
 	{behaviours: "B32 B35", file: "transport/post.go", old: "case a.status == http.StatusTooManyRequests:", new: "case false:"},
 	{behaviours: "B36", file: "transport/post.go", old: "GetConn: func(string) { unsent.Store(true) },", new: ""},
