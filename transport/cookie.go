@@ -16,6 +16,10 @@ import (
 // token in JSON, and with Set-Cookie for what has changed. It is a
 // [tokencache.Refresher] and a [tokencache.Revoker].
 //
+// The refresh token is the value of its cookie as that was written: if it was in
+// quotes, they are a part of it (RFC 6265 section 4.1.1), which a program that
+// signs in finds in [http.Cookie].Quoted.
+//
 // Each call is one request, as with a [TokenEndpoint]. No other cookie of the
 // browser is sent, and only the two that are named here are read.
 type CookieEndpoint struct {
@@ -82,7 +86,7 @@ func (e *CookieEndpoint) Refresh(ctx context.Context, spent tokencache.Token) (t
 		f.Expiry = accessCookie.ends // a cookie may outlive the token in it
 	}
 	if r := set[name(e.RefreshCookie, "refreshToken")]; keepable(r.value) {
-		f.Refresh, f.RefreshExpiry = r.value, r.ends
+		f.Refresh, f.RefreshExpiry = r.written, r.ends
 	}
 	return tokencache.NewToken(f), nil
 }
@@ -114,11 +118,15 @@ func (e *CookieEndpoint) post(ctx context.Context, to string, t tokencache.Token
 		return nil, bad
 	}
 	c := http.Cookie{Name: name(e.RefreshCookie, "refreshToken"), Value: t.Refresh()}
+	if n := len(c.Value); n > 1 && c.Value[0] == '"' && c.Value[n-1] == '"' {
+		c.Value = c.Value[1 : n-1] // is what has to be valid
+	}
 	if c.Valid() != nil {
 		return nil, &tokencache.Error{Reason: reason.Unrecognised, Unsent: true, Err: tokencache.ErrMalformedToken}
 	}
-	// Written as it is: what came from a cookie goes back the same.
-	a, failed := post(ctx, e.Base, u, http.Header{"Cookie": {c.Name + "=" + c.Value}}, "", nil)
+	// Written as it is: what came from a cookie goes back the same, in quotes if
+	// those were there (RFC 6265 sections 4.1.1 and 5.4).
+	a, failed := post(ctx, e.Base, u, http.Header{"Cookie": {c.Name + "=" + t.Refresh()}}, "", nil)
 	if failed != nil {
 		return nil, failed
 	}
@@ -127,6 +135,7 @@ func (e *CookieEndpoint) post(ctx context.Context, to string, t tokencache.Token
 
 type setCookie struct {
 	value        string
+	written      string // value, in quotes if those were there
 	ends         time.Time
 	domain, path string
 }
@@ -148,7 +157,11 @@ func (a *answer) cookies(now time.Time) map[string]setCookie {
 			}
 			continue
 		}
-		set[c.Name] = setCookie{c.Value, ends, c.Domain, c.Path}
+		written := c.Value
+		if c.Quoted {
+			written = `"` + c.Value + `"`
+		}
+		set[c.Name] = setCookie{c.Value, written, ends, c.Domain, c.Path}
 	}
 	return set
 }

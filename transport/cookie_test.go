@@ -146,12 +146,30 @@ func TestWhatIsDeadAtACookieBackend(t *testing.T) {
 
 // B9: what would be another cookie is not sent.
 func TestARefreshTokenThatIsNoCookieIsNotSent(t *testing.T) {
-	for _, token := range []string{"a; admin=1", "a\r\nX: y", "a\x00", `a"`} {
+	for _, token := range []string{"a; admin=1", "a\r\nX: y", "a\x00", `a"`, `"`, `"a"b"`, `"a;b"`, `"a`} {
 		_, err := restore(t, transport.CookieEndpoint{}, token, 200, `{"accessToken":"a"}`)
 		if e := wantReason(t, err, reason.Unrecognised); !e.Unsent || strings.Contains(err.Error(), token) {
 			t.Errorf("%v", err)
 		}
 	}
+}
+
+// T-A7, B9: quotes are a part of the value (RFC 6265 section 4.1.1), and a browser
+// sends them back (section 5.4).
+func TestAQuotedCookieGoesBackInItsQuotes(t *testing.T) {
+	as := newCounted(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Set-Cookie", `refreshToken="two words, quoted"; HttpOnly`)
+		w.Write([]byte(`{"accessToken":"a"}`))
+	})
+	e := &transport.CookieEndpoint{URL: as.URL, Base: as.Client().Transport}
+	token := tokencache.NewToken(tokencache.TokenFields{Refresh: "first"})
+	for range 2 {
+		var err error
+		if token, err = e.Refresh(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	equal(t, "Cookie", as.requests[1].Header.Get("Cookie"), `refreshToken="two words, quoted"`)
 }
 
 // A backend that no longer knows the session has nothing left to end.

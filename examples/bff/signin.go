@@ -148,6 +148,9 @@ func (b *replica) readTokens(resp *http.Response, body []byte) (f tokencache.Tok
 			f.Access = c.Value
 		case "refreshToken":
 			f.Refresh = c.Value
+			if c.Quoted {
+				f.Refresh = `"` + c.Value + `"`
+			}
 			if c.MaxAge > 0 {
 				f.RefreshExpiry = now.Add(time.Duration(c.MaxAge) * time.Second)
 			}

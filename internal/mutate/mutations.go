@@ -174,7 +174,8 @@ var mutations = []mutation{
 	{behaviours: "B79 T-B5", file: "transport/members.go", old: "case err != nil || !(seconds > 0):", new: "case err != nil:"},
 	{behaviours: "T-B3", file: "transport/members.go", old: `token == "null"`, new: "false"},
 	{behaviours: "T-B7", file: "transport/grant.go", old: "ok && !isBearer(typ)", new: "ok && !isBearer(typ) && false"},
-	{behaviours: "T-A7 T-B22", file: "transport/cookie.go", old: `http.Header{"Cookie": {c.Name + "=" + c.Value}}`, new: `http.Header{"Cookie": {c.Name + "=" + c.Value + "; accessToken=" + t.Access()}}`},
+	{behaviours: "T-A7 T-B22", file: "transport/cookie.go", old: `http.Header{"Cookie": {c.Name + "=" + t.Refresh()}}`, new: `http.Header{"Cookie": {c.Name + "=" + t.Refresh() + "; accessToken=" + t.Access()}}`},
+	{behaviours: "T-A7", file: "transport/cookie.go", old: "if c.Quoted {", new: never},
 	{behaviours: "B75 T-I7", file: "transport/grant.go", old: "io.WriteString(f, \"TokenEndpoint(…)\")", new: "io.WriteString(f, e.ClientSecret)"},
 	{behaviours: "T-K7", file: "transport/clientassertion/clientassertion.go", old: `"jti": rand.Text()`, new: `"jti": rand.Text()[:0]`},
 
