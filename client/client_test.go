@@ -247,6 +247,48 @@ func TestStatusError(t *testing.T) {
 	})
 }
 
+// RFC 9457 section 3.1: a member of another type is ignored, and the others stand.
+func TestAProblemIsReadMemberByMember(t *testing.T) {
+	full := client.Problem{Type: "https://example.com/full", Title: "Full", Status: 507, Detail: "no room"}
+	const members = `"type":"https://example.com/full","title":"Full","detail":"no room"`
+	without := func(change func(*client.Problem)) *client.Problem { p := full; change(&p); return &p }
+	for name, test := range map[string]struct {
+		body string
+		want *client.Problem
+	}{
+		"a status that is a text":      {`{` + members + `,"status":"507"}`, without(func(p *client.Problem) { p.Status = 0 })},
+		"a status that is no integer":  {`{` + members + `,"status":1e99}`, without(func(p *client.Problem) { p.Status = 0 })},
+		"an instance that is a number": {`{` + members + `,"status":507,"instance":7}`, &full},
+		"a title that is an object":    {`{` + members + `,"status":507,"title":{}}`, without(func(p *client.Problem) { p.Title = "" })},
+		"members of null":              {`{` + members + `,"status":507,"instance":null}`, &full},
+		"a long extension":             {`{"x":"` + strings.Repeat("x", 70<<10) + `",` + members + `,"status":507}`, &full},
+		"no member that is defined":    {`{"x":1}`, &client.Problem{}},
+		"a body that is no object":     {`["x"]`, nil},
+		"a body that is null":          {`null`, nil},
+		"half of a body":               {`{` + members, nil},
+		"a body that is not there":     {``, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rt := roundTripper(func(req *http.Request) (*http.Response, error) {
+				header := http.Header{"Content-Type": {"application/problem+json"}}
+				return &http.Response{StatusCode: 507, Header: header, Body: io.NopCloser(strings.NewReader(test.body)), Request: req}, nil
+			})
+			_, err := client.New("https://api.example", rt).R(t.Context()).Get("/")
+			var e *client.StatusError
+			if !errors.As(err, &e) {
+				t.Fatal(err)
+			}
+			if (e.Problem == nil) != (test.want == nil) || e.Problem != nil && *e.Problem != *test.want {
+				t.Errorf("%+v, want %+v", e.Problem, test.want)
+			}
+		})
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
 // A 401 says why the refresh before it failed, and so whether the session is
 // over.
 func TestUnauthorizedSaysWhy(t *testing.T) {

@@ -27,16 +27,16 @@ type StatusError struct {
 	Header http.Header
 	// Body is the beginning of the body, at most 64 KiB.
 	Body []byte
-	// Problem is the body where that is application/problem+json (RFC 9457),
-	// else nil.
+	// Problem is the body where that is a JSON object and
+	// application/problem+json (RFC 9457), else nil. It is read whole.
 	Problem *Problem
 
 	method, path string
 	causes       []error
 }
 
-// Problem is what RFC 9457 section 3.1 defines. What the API adds stands in
-// the Body.
+// Problem is what RFC 9457 section 3.1 defines. A member of another type is left
+// empty. What the API adds stands in the Body.
 type Problem struct {
 	Type     string `json:"type"` // if empty, "about:blank" is meant
 	Title    string `json:"title"`
@@ -84,10 +84,23 @@ func asStatusError(_ *resty.Client, resp *resty.Response) error {
 		e.causes = append(e.causes, err)
 	}
 	if t, _, err := mime.ParseMediaType(e.Header.Get("Content-Type")); err == nil && t == "application/problem+json" {
-		var p Problem
-		if json.Unmarshal(e.Body, &p) == nil {
-			e.Problem = &p
-		}
+		e.Problem = problem(resp.Body())
 	}
 	return e
+}
+
+// problem reads a body of RFC 9457, nil if it is no JSON object. A member of
+// another type than is defined is ignored, and the others stand (section 3.1).
+func problem(body []byte) *Problem {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(body, &members) != nil || members == nil {
+		return nil
+	}
+	p := &Problem{}
+	for name, to := range map[string]any{
+		"type": &p.Type, "title": &p.Title, "status": &p.Status, "detail": &p.Detail, "instance": &p.Instance,
+	} {
+		json.Unmarshal(members[name], to) // or leaves it as it is
+	}
+	return p
 }

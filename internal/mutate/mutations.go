@@ -180,5 +180,6 @@ var mutations = []mutation{
 	{behaviours: "T-K7", file: "transport/clientassertion/clientassertion.go", old: `"jti": rand.Text()`, new: `"jti": rand.Text()[:0]`},
 
 	// client
+	{behaviours: "client", file: "client/status.go", old: "problem(resp.Body())", new: "problem(e.Body)"},
 	{behaviours: "T-J5", file: "client/client.go", old: "resty.NewWithClient(&http.Client{Transport: rt})", new: "resty.New().SetTransport(rt)"},
 }
