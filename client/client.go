@@ -26,7 +26,8 @@ func New(baseURL string, rt http.RoundTripper) *Client {
 
 // R returns a new request for the user whose tokens ctx carries. Executing it
 // returns a [*StatusError] where the answer's status is not 2xx. A request with
-// SetDoNotParseResponse is the exception: its answer is handed over as it is.
+// SetDoNotParseResponse is the exception: its answer is handed over as it is. With
+// SetOutput, the body of such an answer is in the file, too, and not in the error.
 func (c *Client) R(ctx context.Context) *resty.Request {
 	return c.resty.R().SetContext(ctx)
 }

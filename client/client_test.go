@@ -184,6 +184,8 @@ func TestStatusError(t *testing.T) {
 		case "/stepup":
 			w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_user_authentication", acr_values="gold silver", max_age="5"`)
 			w.WriteHeader(http.StatusUnauthorized)
+		case "/a\nb/c":
+			w.WriteHeader(http.StatusNotFound)
 		case "/nowhere":
 			http.Redirect(w, r, "/problem", http.StatusFound)
 		}
@@ -216,9 +218,21 @@ func TestStatusError(t *testing.T) {
 			t.Error("507 is not unauthorized")
 		}
 	})
-	t.Run("keeps 64 KiB of a body at most", func(t *testing.T) {
-		if n := len(get(t, "/long").Body); n != 64<<10 {
-			t.Error(n)
+	t.Run("keeps 64 KiB of a body at most, and of its memory", func(t *testing.T) {
+		if b := get(t, "/long").Body; len(b) != 64<<10 || cap(b) > 65<<10 {
+			t.Error(len(b), cap(b))
+		}
+	})
+	t.Run("keeps no body that resty has written to a file", func(t *testing.T) {
+		_, err := c.R(t.Context()).SetOutput(filepath.Join(t.TempDir(), "out")).Get("/problem")
+		var e *client.StatusError
+		if !errors.As(err, &e) || e.Status != 507 || len(e.Body) != 0 || e.Problem != nil {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("names the path as it was sent, so that it breaks no line", func(t *testing.T) {
+		if text := get(t, "/a%0ab%2Fc").Error(); !strings.HasPrefix(text, "GET /a%0ab%2Fc: 404") {
+			t.Errorf("%q", text)
 		}
 	})
 	t.Run("is not made for a caller that wants the answer as it is", func(t *testing.T) {

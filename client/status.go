@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"mime"
@@ -25,7 +26,8 @@ type StatusError struct {
 	Status int
 	// Header is that of the answer.
 	Header http.Header
-	// Body is the beginning of the body, at most 64 KiB.
+	// Body is the beginning of the body, at most 64 KiB. It is empty where resty
+	// has written that to a file (SetOutput), and Problem nil.
 	Body []byte
 	// Problem is the body where that is a JSON object and
 	// application/problem+json (RFC 9457), else nil. It is read whole.
@@ -71,9 +73,11 @@ func asStatusError(_ *resty.Client, resp *resty.Response) error {
 		return nil
 	}
 	e := &StatusError{Status: resp.StatusCode(), Header: resp.Header(), Body: resp.Body()}
-	e.Body = e.Body[:min(len(e.Body), maxBody)]
+	if len(e.Body) > maxBody {
+		e.Body = bytes.Clone(e.Body[:maxBody]) // whoever keeps the error does not keep the rest
+	}
 	if req := resp.Request.RawRequest; req != nil {
-		e.method, e.path = req.Method, req.URL.Path
+		e.method, e.path = req.Method, req.URL.EscapedPath()
 	}
 	if e.Status == http.StatusUnauthorized {
 		if err := tokencache.FromContext(resp.Request.Context()).Err(); err != nil {

@@ -181,5 +181,7 @@ var mutations = []mutation{
 
 	// client
 	{behaviours: "client", file: "client/status.go", old: "problem(resp.Body())", new: "problem(e.Body)"},
+	{behaviours: "client", file: "client/status.go", old: "bytes.Clone(e.Body[:maxBody])", new: "bytes.TrimSpace(e.Body[:maxBody])"},
+	{behaviours: "client", file: "client/status.go", old: "req.URL.EscapedPath()", new: "req.URL.Path"},
 	{behaviours: "T-J5", file: "client/client.go", old: "resty.NewWithClient(&http.Client{Transport: rt})", new: "resty.New().SetTransport(rt)"},
 }
