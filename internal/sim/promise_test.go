@@ -213,7 +213,7 @@ func (w *world) written(c *call, key string, was, now []byte) {
 // failed: so may those of the holder.
 func (w *world) stolen(c *call, g *generation, was, now []byte) {
 	failed := c.replica.unsure[g.ticket]
-	if failed == nil || failed.by != c.by || failed.n >= c.n { // or comes late itself
+	if failed == nil || failed.applied || failed.by != c.by || failed.n >= c.n { // it was not, or comes late itself
 		return
 	}
 	if stateOf(was) == "held" && !bytes.Equal(was[:header], now[:header]) {

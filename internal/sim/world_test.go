@@ -211,8 +211,8 @@ func (w *world) settle() {
 	w.sleep(time.Duration(w.rnd.Int64N(int64(5 * time.Second))))
 	for _, b := range w.browsers {
 		q := b.comesBack()
-		if w.opaque && w.server.mode == lasting && q.status == http.StatusUnauthorized {
-			w.counts["limit: each of two replicas has an opaque access token that works no more, and serves it instead of the other"]++
+		if (w.opaque || w.hasty) && w.server.mode == lasting && q.status == http.StatusUnauthorized {
+			w.counts["limit: two replicas have access tokens that work no more, nobody can tell which is newer, and each serves its own"]++
 			q = b.comesBack()
 		}
 		w.works(q)
