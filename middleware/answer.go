@@ -185,7 +185,7 @@ func (s *session) login(w http.ResponseWriter, r *http.Request, why reason.Reaso
 		problem{status: http.StatusUnauthorized, reason: why, detail: "Sign in to go on."}.write(w)
 		return
 	}
-	private(w.Header())
+	own(w.Header())
 	w.Header().Set("Location", s.auth.loginFor(r))
 	w.WriteHeader(http.StatusSeeOther)
 }
@@ -203,6 +203,16 @@ func (a *Authenticator) loginFor(r *http.Request) string {
 	return a.loginURL() + "?next=" + url.QueryEscape(next)
 }
 
+// own makes the header that of an answer of ours, which no cache keeps. What a
+// handler has said of the body that it had in mind is not so of ours, and a
+// Content-Length of another body is an error (RFC 9110 section 8.6).
+func own(h http.Header) {
+	private(h)
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "Content-Range", "Accept-Ranges", "Trailer"} {
+		h.Del(name)
+	}
+}
+
 // problem is an answer to a program (RFC 9457), or what a page says.
 type problem struct {
 	status     int
@@ -214,7 +224,7 @@ type problem struct {
 }
 
 func (p problem) header(w http.ResponseWriter) {
-	private(w.Header())
+	own(w.Header())
 	if p.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
 	}

@@ -165,7 +165,7 @@ func (s *session) render(w http.ResponseWriter, status int, name string, p page)
 		problem{status: http.StatusInternalServerError}.write(w)
 		return
 	}
-	private(w.Header())
+	own(w.Header())
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)

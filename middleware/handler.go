@@ -101,7 +101,7 @@ func (s *session) redirect() bool {
 		return false // it would come back as it is
 	}
 	s.Header().Set("Location", to)
-	private(s.Header())
+	own(s.Header())
 	s.WriteHeader(http.StatusTemporaryRedirect)
 	return true
 }

@@ -40,7 +40,7 @@ func (a *Authenticator) RefreshHandler() http.Handler {
 			s.fail(s, r, err)
 			return
 		}
-		private(s.Header())
+		own(s.Header())
 		if s.kind.navigation {
 			s.Header().Set("Location", Next(r))
 			s.WriteHeader(http.StatusSeeOther)
@@ -67,7 +67,7 @@ func (a *Authenticator) LogoutHandler() http.Handler {
 	a.must()
 	return a.posted(func(s *session, r *http.Request) {
 		s.signOut(r) // logged by the Coordinator; the browser is signed out in any case
-		private(s.Header())
+		own(s.Header())
 		if s.kind.navigation {
 			s.Header().Set("Location", a.loginURL())
 			s.WriteHeader(http.StatusSeeOther)

@@ -131,7 +131,7 @@ func (s *session) stepUp(w http.ResponseWriter, r *http.Request, e *tokencache.S
 		s.problem(w, r, p)
 	case visit:
 		s.remember(round, e.MaxAge)
-		private(w.Header())
+		own(w.Header())
 		w.Header().Set("Location", login)
 		w.WriteHeader(http.StatusSeeOther)
 	case vain:
