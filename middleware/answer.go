@@ -197,7 +197,7 @@ func (a *Authenticator) loginFor(r *http.Request) string {
 		if t, ok := itself(r); ok {
 			next = t
 		}
-	} else if r.URL.Path == a.refreshURL() {
+	} else if at(r) == a.refreshURL() {
 		next = Next(r)
 	}
 	return a.loginURL() + "?next=" + url.QueryEscape(next)

@@ -37,7 +37,8 @@ type Authenticator struct {
 
 	// LoginURL is the path of the login page; it gets the query parameter
 	// next, see [Next], and for a stronger sign-in those of [StepUp]. If
-	// empty, "/login".
+	// empty, "/login". This and the next two are as the browser asks for them:
+	// with what an http.StripPrefix takes away, and with the same escapes.
 	LoginURL string
 	// RefreshURL is the path of RefreshHandler. If empty, "/auth/refresh".
 	RefreshURL string
@@ -45,8 +46,9 @@ type Authenticator struct {
 	ScriptURL string
 	// Public are the requests that pass without a session, as patterns of
 	// http.ServeMux, such as "GET /about" or "/assets/". They match a path
-	// that is spelled in its clean form only. LoginURL, RefreshURL and
-	// ScriptURL are always public. If empty, nothing else is.
+	// that is spelled in its clean form only, and what an http.StripPrefix
+	// has left of it. LoginURL, RefreshURL and ScriptURL are always public. If
+	// empty, nothing else is.
 	Public []string
 
 	// Nonce returns the nonce of the response's Content-Security-Policy for
@@ -162,7 +164,7 @@ func (a *Authenticator) publish(pattern string) (err error) {
 // isPublic reports whether the request needs no session. What the mux would
 // have to clean first is protected, whatever it would clean it to.
 func (a *Authenticator) isPublic(r *http.Request) bool {
-	switch r.URL.Path {
+	switch at(r) {
 	case a.loginURL(), a.refreshURL(), a.scriptURL():
 		return true
 	}

@@ -47,7 +47,7 @@ func (a *Authenticator) Handler(next http.Handler) http.Handler {
 // if the request has been answered.
 func (s *session) before() *http.Request {
 	r, a := s.request, s.auth
-	if r.URL.Path == a.refreshURL() {
+	if at(r) == a.refreshURL() {
 		return s.with(nobody()) // the RefreshHandler does it
 	}
 	err := s.catchUp(r.Context())

@@ -65,14 +65,26 @@ func clean(p string) bool {
 
 // itself returns the path and query of the request as the browser sent them,
 // whatever a StripPrefix has made of its URL.
-func itself(r *http.Request) (string, bool) {
+func itself(r *http.Request) (string, bool) { return target(asked(r)) }
+
+// at returns the path alone, with its escapes. LoginURL, RefreshURL and ScriptURL
+// are compared with it, as it is they that the browser is sent to.
+func at(r *http.Request) string {
+	path, _, _ := strings.Cut(asked(r), "?")
+	return path
+}
+
+// asked is read as net/http reads it: there is no fragment.
+func asked(r *http.Request) string {
 	s := r.RequestURI
-	if !strings.HasPrefix(s, "/") {
-		u, err := url.Parse(s)
-		if s == "" || err != nil {
-			u = r.URL
-		}
-		s = u.RequestURI()
+	if strings.HasPrefix(s, "/") {
+		return s
 	}
-	return target(s)
+	u := r.URL
+	if s != "" {
+		if parsed, err := url.ParseRequestURI(s); err == nil {
+			u = parsed
+		}
+	}
+	return u.RequestURI()
 }

@@ -33,6 +33,54 @@ func TestNextStaysOnThisHost(t *testing.T) {
 	}
 }
 
+// B68, T-G4: where the browser is sent to is public as the browser asks for it,
+// whatever a StripPrefix has made of that. Public means what is left.
+func TestTheLoginPageIsPublicAsTheBrowserAsksForIt(t *testing.T) {
+	w := start(t, with(func(a *middleware.Authenticator) {
+		a.LoginURL, a.RefreshURL, a.ScriptURL = "/app/%EB%A1%9C", "/app/auth/refresh", "/app/auth/rebearer.js"
+		a.Public = []string{"/about"}
+	}))
+	mux := http.NewServeMux()
+	mux.Handle("/auth/refresh", w.auth.RefreshHandler())
+	mux.Handle("/", still)
+	b := w.serve(http.StripPrefix("/app", w.auth.Handler(mux))).browser()
+	to := b.visit("/app/").Header.Get("Location")
+	if !strings.HasPrefix(to, "/app/%EB%A1%9C?next=") {
+		t.Fatalf("sent to %q", to)
+	}
+	must(t, b.visit(to+strings.Repeat("x", 4000)), 200, "still")
+	for path, status := range map[string]int{"/app/about": 200, "/app/auth/rebearer.js": 200, "/app/app/about": 401, "/app/auth/rebearer%2Ejs": 401} {
+		if a := b.fetch(path); a.StatusCode != status {
+			t.Errorf("%s: %d, want %d", path, a.StatusCode, status)
+		}
+	}
+	b.expired("ada")
+	must(t, b.do("POST", "/app/auth/refresh", "", fetching), 204, "")
+	w.presentations(1)
+}
+
+// T-G6: another spelling of the login page is no way past it.
+func TestOtherSpellingsOfTheLoginPageAreProtected(t *testing.T) {
+	w := start(t, with(func(a *middleware.Authenticator) { a.LoginURL = "/auth/login" }))
+	h := w.auth.Handler(still)
+	for uri, status := range map[string]int{
+		"/auth/login": 200, "/auth/login?next=//evil.test": 200, "http://bff.test/auth/login": 200,
+		"//auth/login": 401, "/auth//login": 401, "/auth/login/": 401, "/auth/login/../login": 401, "/x/../auth/login": 401, "/auth%2Flogin": 401,
+		"/auth/%6Cogin": 401, "/auth/login;x": 401, "/auth/login#/../../admin": 401, "/auth/login%3F/../../admin": 401,
+		"http://bff.test/auth/login#/../../admin": 401, "http://bff.test//auth/login": 401, "http:/auth/login/..": 401, "http://bff.test/admin?/auth/login": 401,
+	} {
+		u, err := url.ParseRequestURI(uri) // as net/http does
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, &http.Request{Method: "GET", URL: u, RequestURI: uri, Host: "bff.test", Header: http.Header{}})
+		if rec.Code != status {
+			t.Errorf("%s: %d, want %d", uri, rec.Code, status)
+		}
+	}
+}
+
 func form(path string, values url.Values) *http.Request {
 	r := httptest.NewRequest("POST", path, strings.NewReader(values.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

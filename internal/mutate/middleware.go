@@ -60,6 +60,8 @@ var middlewareMutations = []mutation{
 	{behaviours: "B68", file: "middleware/handler.go", old: "if a.isPublic(r) {", new: "if a.isPublic(r) || true {"},
 	{behaviours: "T-G6", file: "middleware/authenticator.go", old: "|| !clean(r.URL.Path) {", new: "{"},
 	{behaviours: "T-G6", file: "middleware/authenticator.go", old: "_, ok := h.(passed)\n\treturn ok", new: "return h != nil"},
+	{behaviours: "B68 T-G4", file: "middleware/authenticator.go", old: "switch at(r) {", new: "switch r.URL.Path {"},
+	{behaviours: "T-G6", file: "middleware/target.go", old: "path, _, _ := strings.Cut(asked(r), \"?\")", new: "u, _ := url.Parse(asked(r))\n\tpath := u.Path"},
 	{behaviours: "T-E14", file: "middleware/handler.go", old: "\tif err == nil {\n\t\tswitch {", new: "\tif true {\n\t\terr = nil\n\t\tswitch {"},
 
 	// what ends a session, and for whom
