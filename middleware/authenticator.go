@@ -80,7 +80,8 @@ const (
 	// Redirect answers a GET or HEAD that navigates to a document with 307 to
 	// itself and the new cookies, so that the page begins with them. Only the
 	// request that presented the refresh token is redirected, so that a
-	// browser that keeps no cookies sees one redirect and then pages. All
+	// browser that keeps no cookies sees one redirect and then pages, and only
+	// if the new access token does not end within seconds by our clock. All
 	// other requests are served as with Inline.
 	Redirect
 )

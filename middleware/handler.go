@@ -82,9 +82,13 @@ func (s *session) before() *http.Request {
 	return nil
 }
 
+// comeback is how long a browser may take to follow a redirect.
+const comeback = 5 * time.Second
+
 // redirect answers with the new cookies and with itself, where that is wanted
 // and cannot be a loop: this request presented the refresh token, so that the
-// next one with the same cookies will not.
+// next one with the same cookies will not, and what was issued works for long
+// enough that the next one with the new cookies will not either.
 func (s *session) redirect() bool {
 	r := s.request
 	if s.auth.Mode != Redirect || !s.kind.document || s.kind.passive || !s.cache.Presented() {
@@ -96,6 +100,9 @@ func (s *session) redirect() bool {
 	to, ok := itself(r)
 	if !ok {
 		return false
+	}
+	if !s.verdict.live(time.Now().Add(comeback)) {
+		return false // it would come back with one that has ended
 	}
 	if _, err := s.auth.lines(s.cache.Token()); err != nil {
 		return false // it would come back as it is

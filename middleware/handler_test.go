@@ -11,6 +11,7 @@ import (
 
 	"github.com/rebearer/rebearer/authtest"
 	"github.com/rebearer/rebearer/middleware"
+	"github.com/rebearer/rebearer/tokencache"
 )
 
 // B63, T-G7: before the handler the token is renewed for every method, and the
@@ -156,6 +157,25 @@ func TestNoLoopWithCookiesThatAreTooLarge(t *testing.T) {
 		}
 	}
 	w.presentations(1)
+}
+
+// B65, T-G4: what is issued has ended by our clock, within the leeway, or will
+// have before the browser is back. The page is served at once.
+func TestNoLoopWithTokensThatEndAtOnce(t *testing.T) {
+	for _, life := range []time.Duration{-5 * time.Second, 2 * time.Second} {
+		var w *world
+		issue := issuing(func() tokencache.Token {
+			return tokencache.NewToken(tokencache.TokenFields{Access: w.stale("ada", -life), Refresh: "R"})
+		})
+		w = start(t, redirecting, with(func(a *middleware.Authenticator) { a.Coordinator = &tokencache.Coordinator{Refresher: issue} }))
+		b := w.pages(still).browser()
+		b.keep(w.stale("ada", time.Minute), "r")
+		a := b.visit("/")
+		must(t, a, 200, "still, ada")
+		if !a.setsTokens() {
+			t.Errorf("%v", a.Header)
+		}
+	}
 }
 
 // B65, T-G4: tokens that never verify, and clocks that are an hour apart, end at a

@@ -51,6 +51,8 @@ var middlewareMutations = []mutation{
 	{behaviours: "B65", file: "middleware/session.go", old: "\t\tspent = t\n\t}\n\treturn &tokencache", new: "\t\tspent = t\n\t\tbreak\n\t}\n\treturn &tokencache"},
 	{behaviours: "B65", file: "middleware/handler.go", old: "|| !s.cache.Presented() {", new: "{"},
 	{behaviours: "B65", file: "middleware/handler.go", old: "return false // it would come back as it is", new: "_ = err"},
+	{behaviours: "B65 T-G4", file: "middleware/handler.go", old: "if !s.verdict.live(time.Now().Add(comeback)) {", new: never},
+	{behaviours: "B65 T-G4", file: "middleware/handler.go", old: "time.Now().Add(comeback)", new: "time.Now()"},
 	{behaviours: "B65", file: "middleware/session.go", old: "\t\ts.cache.Rejected(t) // another one would fare no better\n", new: ""},
 	{behaviours: "B62", file: "middleware/session.go", old: "\t\ts.cache.Rejected(t) // ours is the faster clock, and the token's life is short\n", new: ""},
 	{behaviours: "B66", file: "middleware/handler.go", old: "case s.kind.passive || s.cache.Token().Refresh() == \"\":", new: "case s.cache.Token().Refresh() == \"\":"},
