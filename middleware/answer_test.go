@@ -1,8 +1,10 @@
 package middleware_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/rebearer/rebearer/tokencache"
@@ -39,3 +41,73 @@ func TestAnAnswerOfOursIsNotDescribedByTheHandler(t *testing.T) {
 		}
 	}
 }
+
+// B52, B60: where a writer cannot flush or be hijacked, nothing has gone out. The
+// error is answered, with the cookies that there are by then.
+func TestAWriterThatCannotHasSentNothing(t *testing.T) {
+	for name, try := range map[string]func(*http.ResponseController) error{
+		"flush":  (*http.ResponseController).Flush,
+		"hijack": func(c *http.ResponseController) error { _, _, err := c.Hijack(); return err },
+	} {
+		for _, place := range places {
+			w := start(t, place(t, &tokencache.MemoryStore{}))
+			h := w.auth.Handler(w.auth.Boundary(func(rw http.ResponseWriter, r *http.Request) error {
+				w.late(r)
+				if err := try(http.NewResponseController(rw)); !errors.Is(err, http.ErrNotSupported) {
+					t.Errorf("%s: %v", name, err)
+				}
+				w.late(r)
+				return io.ErrUnexpectedEOF
+			}))
+			mux := http.NewServeMux()
+			mux.Handle("/login", w.rooms(&ledger{}))
+			mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) { h.ServeHTTP(struct{ http.ResponseWriter }{rw}, r) })
+			b := w.serve(mux).browser()
+			must(t, b.do("POST", "/login", "user=ada", fetching), 200, "")
+			must(t, b.fetch("/"), 500, "Internal Server Error")
+			w.presentations(2)
+			must(t, b.fetch("/"), 500, "Internal Server Error") // and so has the session gone on
+			w.presentations(4)
+		}
+	}
+}
+
+// B60: what is flushed in vain for another reason has gone out, and whoever has
+// the connection still has it when it is asked for once more.
+func TestAnErrorAfterTheHeaderIsNotAnsweredTwice(t *testing.T) {
+	w := start(t)
+	broken := errors.New("the connection is broken")
+	rec := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Cookie", "access="+w.as.SignIn("ada").Access())
+	w.auth.Handler(w.auth.Boundary(func(rw http.ResponseWriter, r *http.Request) error {
+		return http.NewResponseController(rw).Flush()
+	})).ServeHTTP(flushing{rec, broken}, r)
+	if rec.Code != 200 || rec.Body.Len() > 0 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	b := w.serve(w.auth.Handler(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		conn, buf, _ := http.NewResponseController(rw).Hijack()
+		defer conn.Close()
+		if _, _, err := http.NewResponseController(rw).Hijack(); err == nil {
+			t.Error("it was given away twice")
+		}
+		rw.Header().Add("Set-Cookie", "refresh=theirs")
+		buf.WriteString("HTTP/1.1 200 OK\r\nConnection: close\r\n")
+		rw.Header().Write(buf)
+		buf.WriteString("\r\n")
+		buf.Flush()
+	}))).browser()
+	b.signedIn("ada")
+	if a := b.fetch("/"); len(a.Cookies()) > 0 {
+		t.Errorf("somebody else's: %v", a.Cookies())
+	}
+}
+
+// flushing fails to, when the header has gone out.
+type flushing struct {
+	*httptest.ResponseRecorder
+	err error
+}
+
+func (f flushing) FlushError() error { f.WriteHeader(200); return f.err }

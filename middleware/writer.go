@@ -3,6 +3,7 @@ package middleware
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -69,21 +70,33 @@ func (s *session) ReadFrom(src io.Reader) (int64, error) {
 // Flush implements http.Flusher.
 func (s *session) Flush() { s.FlushError() }
 
-// FlushError is for http.ResponseController.
+// FlushError is for http.ResponseController. Where it is not supported, nothing
+// has gone out; after any other error something may have.
 func (s *session) FlushError() error {
-	s.send()
-	return http.NewResponseController(s.w).Flush()
+	first := s.send()
+	err := http.NewResponseController(s.w).Flush()
+	if first && errors.Is(err, http.ErrNotSupported) {
+		s.unsend()
+	}
+	return err
 }
 
 // Hijack implements http.Hijacker. Whoever writes the header of the connection
-// itself, as for an upgrade, finds the cookies in Header.
+// itself, as for an upgrade, finds the cookies in Header. Where there is none to
+// have, as with HTTP/2, the error can still be answered.
 func (s *session) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	s.send()
+	first := s.send()
 	conn, buf, err := http.NewResponseController(s.w).Hijack()
+	if err != nil {
+		if first {
+			s.unsend()
+		}
+		return conn, buf, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hijacked = err == nil
-	return conn, buf, err
+	s.hijacked = true
+	return conn, buf, nil
 }
 
 // Push implements http.Pusher.
@@ -110,14 +123,25 @@ func (s *session) CloseNotify() <-chan bool {
 // Unwrap is for http.ResponseController: deadlines and full duplex.
 func (s *session) Unwrap() http.ResponseWriter { return s.w }
 
-// send is called when the header is about to go out, once with effect.
-func (s *session) send() {
+// send is called when the header is about to go out, once with effect. It
+// reports whether this was it.
+func (s *session) send() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.sent {
-		s.sent = true
-		s.dress()
+	if s.sent {
+		return false
 	}
+	s.sent = true
+	s.dress()
+	return true
+}
+
+// unsend is called when the header has not gone out after all. The next send
+// sets its cookies anew, those of what has come meanwhile.
+func (s *session) unsend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = false
 }
 
 // finish is the last moment of all, when the handler is through. Somebody

@@ -5,8 +5,11 @@ var middlewareMutations = []mutation{
 	// the response
 	{behaviours: "B52", file: "middleware/writer.go", old: "\t\ts.send()\n\t} else {\n", new: "\t} else {\n"},
 	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.send()\n\treturn s.w.Write(p)", new: "\treturn s.w.Write(p)"},
-	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.send()\n\treturn http.NewResponseController(s.w).Flush()", new: "\treturn http.NewResponseController(s.w).Flush()"},
-	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.send()\n\tconn, buf", new: "\tconn, buf"},
+	{behaviours: "B52", file: "middleware/writer.go", old: "first := s.send()\n\terr :=", new: "first := true\n\terr :="},
+	{behaviours: "B52", file: "middleware/writer.go", old: "first := s.send()\n\tconn, buf", new: "first := true\n\tconn, buf"},
+	{behaviours: "B60", file: "middleware/writer.go", old: "if first && errors.Is(err, http.ErrNotSupported) {", new: "if first && errors.Is(err, http.ErrNotSupported) && false {"},
+	{behaviours: "B60", file: "middleware/writer.go", old: "first && errors.Is(err, http.ErrNotSupported)", new: "first && !errors.Is(err, nil)"},
+	{behaviours: "B60", file: "middleware/writer.go", old: "\t\tif first {\n", new: "\t\tif first && false {\n"},
 	{behaviours: "B52", file: "middleware/writer.go", old: "\ts.send()\n\tif to, ok", new: "\tif to, ok"},
 	{behaviours: "B52", file: "middleware/writer.go", old: "status >= 200 || status == http.StatusSwitchingProtocols", new: "true"},
 	{behaviours: "B52", file: "middleware/handler.go", old: "defer s.finish()", new: "_ = s.finish"},
