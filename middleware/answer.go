@@ -192,15 +192,20 @@ func (s *session) login(w http.ResponseWriter, r *http.Request, why reason.Reaso
 
 // loginFor returns the URL of the login page that leads back to the request.
 func (a *Authenticator) loginFor(r *http.Request) string {
-	next := "/"
+	return a.loginURL() + "?next=" + url.QueryEscape(or(a.back(r), "/"))
+}
+
+// back returns where a link leads back to the request, or "" if none can: a link
+// is a GET. From RefreshHandler it leads to where its form would have.
+func (a *Authenticator) back(r *http.Request) string {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
-		if t, ok := itself(r); ok {
-			next = t
-		}
-	} else if at(r) == a.refreshURL() {
-		next = Next(r)
+		to, _ := itself(r)
+		return to
 	}
-	return a.loginURL() + "?next=" + url.QueryEscape(next)
+	if at(r) == a.refreshURL() {
+		return Next(r)
+	}
+	return ""
 }
 
 // own makes the header that of an answer of ours, which no cache keeps. What a
@@ -220,7 +225,7 @@ type problem struct {
 	detail     string
 	retryAfter time.Duration
 	demanded   *demanded // by a step-up
-	here       string    // where a page tries again; if empty, at itself
+	here       string    // where a page tries again; if empty, at itself, if a link can
 }
 
 func (p problem) header(w http.ResponseWriter) {

@@ -5,8 +5,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strings"
 	"testing"
 
+	"github.com/rebearer/rebearer/authtest"
 	"github.com/rebearer/rebearer/tokencache"
 )
 
@@ -111,3 +114,27 @@ type flushing struct {
 }
 
 func (f flushing) FlushError() error { f.WriteHeader(200); return f.err }
+
+// Without scripts a page leads on by GET. So it does not lead to where only a form
+// can be sent.
+func TestNoPageLeadsToWhatTakesOnlyForms(t *testing.T) {
+	w := start(t)
+	mux := http.NewServeMux()
+	mux.Handle("/auth/refresh", w.auth.RefreshHandler())
+	mux.Handle("POST /save", w.auth.Boundary(func(_ http.ResponseWriter, r *http.Request) error {
+		if r.FormValue("what") == "" {
+			return tokencache.ErrUnauthorized
+		}
+		return io.ErrUnexpectedEOF
+	}))
+	b := w.serve(mux).browser()
+	b.signedIn("ada")
+	must(t, b.do("POST", "/save", "", navigating), 401, `name="next" value="/"`)
+	if a := b.do("POST", "/save", "what=all", navigating); a.StatusCode != 500 || strings.Contains(a.body, "href") {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	w.as.FailNext(10, authtest.Answer(503, nil, ""))
+	for next, want := range map[string]string{"/items?a=b": "/items?a=b", "//evil.test": "/"} {
+		must(t, b.do("POST", "/auth/refresh", "next="+url.QueryEscape(next), navigating), 503, `<a href="`+want+`">Try again`)
+	}
+}

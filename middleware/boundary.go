@@ -107,10 +107,8 @@ func (s *session) boundary(w http.ResponseWriter, r *http.Request) {
 
 func (s *session) page(r *http.Request) page {
 	a := s.auth
-	p := page{Script: a.scriptURL(), Refresh: a.refreshURL(), Login: a.loginFor(r), Spent: s.spent(), Next: "/"}
-	if t, ok := itself(r); ok {
-		p.Next, p.Here = t, t
-	}
+	p := page{Script: a.scriptURL(), Refresh: a.refreshURL(), Login: a.loginFor(r), Spent: s.spent(), Here: a.back(r)}
+	p.Next = or(p.Here, "/")
 	if a.Nonce != nil {
 		p.Nonce = a.Nonce(r)
 	}

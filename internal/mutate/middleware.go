@@ -87,6 +87,8 @@ var middlewareMutations = []mutation{
 	{behaviours: "T-F11", file: "middleware/answer.go", old: "s.bounces():", new: "false:"},
 
 	// our own answers
+	{behaviours: "B72", file: "middleware/boundary.go", old: "Here: a.back(r)}", new: "}\n\tp.Here, _ = itself(r)"},
+	{behaviours: "B72", file: "middleware/answer.go", old: "if at(r) == a.refreshURL() {", new: never},
 	{behaviours: "T-H2", file: "middleware/answer.go", old: "\t\th.Del(name)\n", new: "\t\t_ = name\n"},
 
 	// a stronger sign-in
