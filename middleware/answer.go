@@ -37,7 +37,8 @@ import (
 //
 // If the header has gone out, it cannot be answered any more: a page of HTML
 // gets the script of the boundary, or a link to the login page, at its end where
-// that may help, and all else stays as it is.
+// that may help, unless the handler has coded it or said its length, and all
+// else stays as it is.
 //
 // It has the form of the ErrorHandler of an httputil.ReverseProxy.
 func (a *Authenticator) Error(w http.ResponseWriter, r *http.Request, err error) {

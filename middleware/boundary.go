@@ -116,9 +116,14 @@ func (s *session) page(r *http.Request) page {
 }
 
 // append has the browser refresh, or a person sign in, although the page is
-// under way: the element goes at its end, wherever that is.
+// under way: the element goes at its end, wherever that is. It would break what
+// the handler has coded, or be beyond the length that it has said; a coding that
+// somebody outside adds codes the element, too.
 func (s *session) append(w http.ResponseWriter, name string, p page) {
-	if !strings.HasPrefix(strings.ToLower(w.Header().Get("Content-Type")), "text/html") {
+	s.mu.Lock()
+	whole := s.whole
+	s.mu.Unlock()
+	if whole || !strings.HasPrefix(strings.ToLower(w.Header().Get("Content-Type")), "text/html") {
 		return
 	}
 	var b bytes.Buffer

@@ -2,7 +2,9 @@ package middleware_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"sync"
@@ -273,23 +275,49 @@ func TestOtherOriginsCannotRefreshOrLogOut(t *testing.T) {
 }
 
 // A page that is under way when it learns of the 401 has the browser refresh,
-// if it is one.
+// if it is one, and if something can be added to what has been written.
 func TestABoundaryAfterThePageHasBegun(t *testing.T) {
 	w := start(t)
-	for contentType, script := range map[string]bool{"text/html; charset=utf-8": true, "text/plain": false, "text/event-stream": false} {
-		b := w.serve(w.auth.Boundary(func(rw http.ResponseWriter, r *http.Request) error {
-			rw.Header().Set("Content-Type", contentType)
+	html := "text/html; charset=utf-8"
+	for name, row := range map[string]struct {
+		header http.Header
+		script bool
+	}{
+		"a page":                {http.Header{"Content-Type": {html}}, true},
+		"a text":                {http.Header{"Content-Type": {"text/plain"}}, false},
+		"a stream":              {http.Header{"Content-Type": {"text/event-stream"}}, false},
+		"a coded page":          {http.Header{"Content-Type": {html}, "Content-Encoding": {"x"}}, false},
+		"a page of some length": {http.Header{"Content-Type": {html}, "Content-Length": {"8"}}, false},
+	} {
+		h := w.auth.Boundary(func(rw http.ResponseWriter, r *http.Request) error {
+			maps.Copy(rw.Header(), row.header.Clone())
 			fmt.Fprint(rw, "<p>begin")
 			rw.(http.Flusher).Flush()
 			return tokencache.ErrUnauthorized
-		})).browser()
-		b.signedIn("ada")
+		})
+		b := w.serve(h).browser()
+		token := b.signedIn("ada")
 		a := b.visit("/")
 		must(t, a, 200, "<p>begin")
-		if has := strings.Contains(a.body, `<script src="/auth/rebearer.js" data-boundary`); has != script {
-			t.Errorf("%s: script %t in %q", contentType, has, a.body)
+		if has := strings.Contains(a.body, `<script src="/auth/rebearer.js" data-boundary`); has != row.script {
+			t.Errorf("%s: script %t in %q", name, has, a.body)
+		}
+		rec := coding{httptest.NewRecorder()} // whose coding is not the handler's
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Cookie", "access="+token.Access()+"; refresh="+token.Refresh())
+		h.ServeHTTP(rec, r)
+		if has := strings.Contains(rec.Body.String(), "<script"); has != row.script {
+			t.Errorf("%s, coded outside: script %t in %q", name, has, rec.Body)
 		}
 	}
+}
+
+// coding is a writer that says so when the header goes out.
+type coding struct{ *httptest.ResponseRecorder }
+
+func (c coding) Write(p []byte) (int, error) {
+	c.Header().Set("Content-Encoding", "gzip")
+	return c.ResponseRecorder.Write(p)
 }
 
 // T-F11: SameSite=Strict hides the cookies from a link on another site. That is

@@ -42,6 +42,7 @@ type session struct {
 
 	mu       sync.Mutex // a handler behind an http.TimeoutHandler may outlive its request
 	sent     bool       // the header is on its way
+	whole    bool       // with a body by the handler that nothing can be added to
 	done     bool       // the handler is through
 	hijacked bool
 	handed   tokencache.Token // what the cookies were set to

@@ -131,7 +131,8 @@ func (s *session) send() bool {
 	if s.sent {
 		return false
 	}
-	s.sent = true
+	h := s.w.Header()
+	s.sent, s.whole = true, h["Content-Encoding"] != nil || h["Content-Length"] != nil
 	s.dress()
 	return true
 }

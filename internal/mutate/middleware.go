@@ -89,6 +89,9 @@ var middlewareMutations = []mutation{
 	// our own answers
 	{behaviours: "B72", file: "middleware/boundary.go", old: "Here: a.back(r)}", new: "}\n\tp.Here, _ = itself(r)"},
 	{behaviours: "B72", file: "middleware/answer.go", old: "if at(r) == a.refreshURL() {", new: never},
+	{behaviours: "B74", file: "middleware/boundary.go", old: "if whole || !strings", new: "if whole && false || !strings"},
+	{behaviours: "B74", file: "middleware/writer.go", old: "h[\"Content-Encoding\"] != nil || h", new: "h"},
+	{behaviours: "B74", file: "middleware/writer.go", old: " || h[\"Content-Length\"] != nil", new: ""},
 	{behaviours: "T-H2", file: "middleware/answer.go", old: "\t\th.Del(name)\n", new: "\t\t_ = name\n"},
 
 	// a stronger sign-in
