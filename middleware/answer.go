@@ -21,7 +21,8 @@ import (
 // answered: a session that is over with the login page, a token that only the
 // browser can renew with the boundary page, a server that does not answer with
 // 503, and so on; a program instead of a person gets the status and a
-// problem (RFC 9457). It quotes nothing of err but its reason.
+// problem (RFC 9457). It quotes nothing of err but its reason, and why a token
+// that was just issued does not verify.
 //
 // A [*tokencache.StepUpError] leads a page to the login page, which finds with
 // [StepUp] what to ask for, and keeps the session. A program gets 403 with the
@@ -137,7 +138,7 @@ func (s *session) fail(w http.ResponseWriter, r *http.Request, err error) {
 		})
 	case misconfigured:
 		s.problem(w, r, problem{
-			status: http.StatusInternalServerError, reason: reasonOf(err), detail: "This site is not set up correctly: " + cause(err),
+			status: http.StatusInternalServerError, reason: reasonOf(err), detail: "This site is not set up correctly: " + told(err),
 		})
 	case gateway:
 		s.problem(w, r, problem{status: http.StatusBadGateway, detail: "A server behind this one does not work just now."})
@@ -258,13 +259,27 @@ func reasonOf(err error) reason.Reason {
 	return ""
 }
 
-// cause is what the operator has to know: never a token, see tokencache.Error.
+// cause is what the operator has to know: never a token, see tokencache.Error,
+// nor what a handler has put around it.
 func cause(err error) string {
 	var e *tokencache.Error
-	if errors.As(err, &e) && e.Err != nil && e.Reason == reason.Configuration {
-		return e.Err.Error() + "."
+	if errors.As(err, &e) {
+		return e.Error()
 	}
-	return "the authorization server does not accept this program (" + string(reasonOf(err)) + ")."
+	return tokencache.ErrReentrant.Error()
+}
+
+// told is what of a misconfiguration anybody may read: nothing that others have
+// written, as it may name what is inside. The log has the cause.
+func told(err error) string {
+	var ours mismatched
+	switch why := reasonOf(err); {
+	case errors.As(err, &ours):
+		return string(ours) + "."
+	case why == reason.ClientRefused, why == reason.Endpoint:
+		return "the authorization server does not accept this program (" + string(why) + ")."
+	}
+	return "its log says how."
 }
 
 // retryAfter is never nothing: a browser that is told to come again should know

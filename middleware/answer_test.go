@@ -1,8 +1,11 @@
 package middleware_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,7 +13,9 @@ import (
 	"testing"
 
 	"github.com/rebearer/rebearer/authtest"
+	"github.com/rebearer/rebearer/middleware"
 	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
 )
 
 // What a handler has said of the body that it had in mind is not said of the
@@ -136,5 +141,35 @@ func TestNoPageLeadsToWhatTakesOnlyForms(t *testing.T) {
 	w.as.FailNext(10, authtest.Answer(503, nil, ""))
 	for next, want := range map[string]string{"/items?a=b": "/items?a=b", "//evil.test": "/"} {
 		must(t, b.do("POST", "/auth/refresh", "next="+url.QueryEscape(next), navigating), 503, `<a href="`+want+`">Try again`)
+	}
+}
+
+// T-I2: what is wrong with the configuration is told in the log, and what others
+// have written of it to nobody else. No answer quotes what a handler adds.
+func TestTheCauseOfAMisconfigurationIsForTheLog(t *testing.T) {
+	inside := errors.New("vault://db.internal.example/path: permission denied")
+	for _, row := range []struct {
+		err          error
+		page, logged string
+	}{
+		{&tokencache.Error{Reason: reason.Configuration, Err: inside}, "its log says how", inside.Error()},
+		{&tokencache.Error{Reason: reason.ClientRefused, Status: 401, Err: inside}, "(client_refused)", "status 401"},
+		{tokencache.ErrReentrant, "its log says how", "called through the Transport"},
+	} {
+		var log bytes.Buffer
+		w := start(t, with(func(a *middleware.Authenticator) { a.Log = slog.New(slog.NewTextHandler(&log, nil)) }))
+		b := w.pages(w.auth.Boundary(func(http.ResponseWriter, *http.Request) error {
+			return fmt.Errorf("GET https://api.internal.example/?key=secret: %w", row.err)
+		})).browser()
+		b.signedIn("ada")
+		for _, a := range []answer{b.visit("/"), b.fetch("/")} {
+			must(t, a, 500, row.page)
+			if strings.Contains(a.body, "internal.example") {
+				t.Errorf("it quotes: %s", a.body)
+			}
+		}
+		if !strings.Contains(log.String(), row.logged) || strings.Contains(log.String(), "secret") {
+			t.Errorf("the log has %s", &log)
+		}
 	}
 }

@@ -298,6 +298,11 @@ func outlived(t tokencache.Token) bool {
 	return life >= time.Second && age >= life && !c.IssuedAt.IsZero() && !t.Issued().IsZero()
 }
 
+// mismatched is a text of ours that anybody may read.
+type mismatched string
+
+func (m mismatched) Error() string { return string(m) }
+
 // mismatch says what is probably wrong if a new access token does not verify.
 func mismatch(err error) error {
 	hint := "is it a JWT for this program?"
@@ -311,5 +316,5 @@ func mismatch(err error) error {
 	case errors.Is(err, jws.ErrAudience):
 		hint = "the audience is another one"
 	}
-	return errors.New("the access token that was just issued does not verify: " + hint)
+	return mismatched("the access token that was just issued does not verify: " + hint)
 }

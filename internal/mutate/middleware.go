@@ -92,6 +92,7 @@ var middlewareMutations = []mutation{
 	{behaviours: "B74", file: "middleware/boundary.go", old: "if whole || !strings", new: "if whole && false || !strings"},
 	{behaviours: "B74", file: "middleware/writer.go", old: "h[\"Content-Encoding\"] != nil || h", new: "h"},
 	{behaviours: "B74", file: "middleware/writer.go", old: " || h[\"Content-Length\"] != nil", new: ""},
+	{behaviours: "T-I2", file: "middleware/answer.go", old: "\treturn \"its log says how.\"", new: "\treturn err.Error()"},
 	{behaviours: "T-H2", file: "middleware/answer.go", old: "\t\th.Del(name)\n", new: "\t\t_ = name\n"},
 
 	// a stronger sign-in
