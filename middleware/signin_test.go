@@ -324,7 +324,8 @@ func TestEveryByteOfATokenSurvivesTheCookie(t *testing.T) {
 }
 
 // B59, T-F7: a cookie that is there twice, for the host and for its domain. The
-// pair that works wins, whichever comes first, and the other one is cleared.
+// pair that works wins, whichever comes first, and the other one is cleared with
+// the next renewal, which proves whose refresh token is good.
 func TestTwoCookiesOfOneName(t *testing.T) {
 	for _, order := range []string{"the good one first", "the dead one first"} {
 		for _, expired := range []bool{false, true} {
@@ -370,6 +371,9 @@ func TestTwoCookiesOfOneName(t *testing.T) {
 					"access of app.example.test deleted", "refresh of app.example.test deleted",
 					"access of example.test deleted", "refresh of example.test deleted",
 					"access of ", "refresh of ",
+				}
+				if !expired {
+					want = nil
 				}
 				if !slices.Equal(lines, want) {
 					t.Errorf("%q", lines)

@@ -192,6 +192,10 @@ func (s *session) wear(h http.Header) {
 
 // lines returns the Set-Cookie lines of this response. What comes later than
 // this is handed to a later request.
+//
+// Strays are deleted together with a pair that is new, and never without: which of
+// two cookies is ours, and which refresh token belongs to which access token, is a
+// guess until one has been exchanged.
 func (s *session) lines() []string {
 	if s.set != nil {
 		return s.set
@@ -200,7 +204,7 @@ func (s *session) lines() []string {
 		return nil // ended meanwhile: whoever did so has told the browser
 	}
 	t, changed := s.cache.Changed()
-	if !changed && !s.tidy || t.IsZero() {
+	if !changed || t.IsZero() {
 		return nil
 	}
 	before := s.handed

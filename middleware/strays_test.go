@@ -1,0 +1,83 @@
+package middleware_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"testing"
+
+	"github.com/rebearer/rebearer/middleware"
+)
+
+// showing asks for a path as a navigation with just these cookies.
+func (b *browser) showing(method, path, cookies string) answer {
+	b.w.t.Helper()
+	h := navigating.Clone()
+	h.Set("Cookie", cookies)
+	return b.do(method, path, "", h)
+}
+
+// T-F7: a cookie that somebody has set alone, before or after ours, takes nothing
+// from a pair that works: while nothing is renewed, no response sets or deletes a
+// token.
+func TestAStrayCookieCostsNothing(t *testing.T) {
+	for _, path := range []string{"", "/auth"} {
+		w := start(t, with(func(a *middleware.Authenticator) { a.Cookies.RefreshPath = path }))
+		b := w.pages(w.page()).browser()
+		good := w.as.SignIn("ada")
+		access, refresh := "access="+good.Access(), "; refresh="+good.Refresh()
+		for _, cookies := range []string{
+			"access=stray; " + access + refresh,
+			access + "; access=stray" + refresh,
+			access + "; refresh=stray" + refresh,
+			access + refresh + "; refresh=stray",
+			"access=stray; " + access,
+			access + "; access=stray",
+			access + "; access=stray; refresh=stray" + refresh,
+		} {
+			a := b.showing("GET", "/", cookies)
+			must(t, a, 200, "page of ada")
+			if set := a.Header["Set-Cookie"]; len(set) > 0 {
+				t.Errorf("RefreshPath %q, %.40s…: %q", path, cookies, set)
+			}
+		}
+		w.presentations(0)
+	}
+}
+
+// T-F7: a browser sends a cookie of a longer path first (RFC 6265 section 5.4),
+// where that path is. The session goes on there, and elsewhere.
+func TestAStrayCookieOfALongerPath(t *testing.T) {
+	for _, name := range []string{accessName, refreshName} {
+		w := start(t)
+		b := w.pages(w.page()).browser()
+		b.signedIn("ada")
+		u, _ := url.Parse(b.URL + "/app/")
+		b.jar.SetCookies(u, []*http.Cookie{{Name: name, Value: "stray", Path: "/app"}})
+		must(t, b.visit("/app/x"), 200, "page of ada")
+		w.as.RevokeAccess()
+		must(t, b.visit("/"), 200, "page of ada")
+		w.presentations(1)
+	}
+}
+
+// T-F7: the default name of a refresh cookie with a RefreshPath may be set by a
+// sibling. A request that refreshes nothing does not make its token ours.
+func TestASiblingsRefreshCookieIsNotTakenOver(t *testing.T) {
+	w := start(t, with(func(a *middleware.Authenticator) { a.Cookies.RefreshPath = "/auth" }))
+	b := w.pages(w.page()).browser()
+	good := w.as.SignIn("ada")
+	h := fetching.Clone()
+	h.Set("Rebearer-Spent", "AAAAAAAAAAAAAAAAAAAAAA") // one that was replaced meanwhile
+	h.Set("Cookie", "access="+good.Access()+"; refresh=stray; refresh="+good.Refresh())
+	if a := b.do("POST", "/auth/refresh", "", h); a.StatusCode != 204 || a.setsTokens() {
+		t.Errorf("%d %q", a.StatusCode, a.Header["Set-Cookie"])
+	}
+	h.Del("Rebearer-Spent")
+	a := b.do("POST", "/auth/refresh", "", h)
+	set := slices.ContainsFunc(a.Cookies(), func(c *http.Cookie) bool { return c.Name == refreshName && w.as.Alive(c.Value) })
+	if a.StatusCode != 204 || !set {
+		t.Error(fmt.Sprint(a.StatusCode, a.Header["Set-Cookie"]), "after a renewal")
+	}
+}
