@@ -31,6 +31,15 @@ func (v *values) at(i int) string {
 	return ""
 }
 
+// of is at, but for a value that is there once: it belongs to whatever else there
+// is, since a stray cookie of another name says nothing about it.
+func (v *values) of(i int) string {
+	if v.n == 1 {
+		return v.all[0]
+	}
+	return v.at(i)
+}
+
 // add takes what stands behind the equals sign. What net/http would not read is
 // not there.
 func (v *values) add(raw string) {

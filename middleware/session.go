@@ -109,7 +109,8 @@ type candidate struct {
 
 // read takes the pair of cookies that works. There is more than one if a name
 // was set for the host and for its domain, or for another path; the cookies of a
-// pair come in the same order (RFC 6265 section 5.4).
+// pair come in the same order (RFC 6265 section 5.4), if nobody has set one of them
+// alone.
 func (s *session) read(lines []string) {
 	var j jar
 	for _, line := range lines {
@@ -151,7 +152,7 @@ func (s *session) find(j *jar) (f found) {
 		n := max(j.access.n, j.refresh.n)
 		s.tidy = n > 1
 		for i := range n {
-			f.add(cookies{j.access.at(i), j.refresh.at(i), j.key.at(i)}, nil)
+			f.add(cookies{j.access.at(i), j.refresh.of(i), j.key.at(i)}, nil)
 		}
 		return f
 	}
@@ -176,18 +177,18 @@ func (s *session) find(j *jar) (f found) {
 	return f
 }
 
-// better prefers an access token that lives, then one that was good, and then
-// whatever can be refreshed.
+// better prefers an access token that lives, then what can be refreshed, and of
+// that one that was good.
 func better(t tokencache.Token, v verdict, than tokencache.Token, thanV verdict, now time.Time) bool {
 	rank := func(t tokencache.Token, v verdict) (n int) {
 		switch {
 		case v.live(now):
 			n = 4
 		case v.err == nil || errors.Is(v.err, jws.ErrExpired):
-			n = 2
+			n = 1
 		}
 		if t.Refresh() != "" {
-			n++
+			n += 2
 		}
 		return n
 	}

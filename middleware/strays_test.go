@@ -3,11 +3,15 @@ package middleware_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rebearer/rebearer/middleware"
+	"github.com/rebearer/rebearer/tokencache"
 )
 
 // showing asks for a path as a navigation with just these cookies.
@@ -79,5 +83,57 @@ func TestASiblingsRefreshCookieIsNotTakenOver(t *testing.T) {
 	set := slices.ContainsFunc(a.Cookies(), func(c *http.Cookie) bool { return c.Name == refreshName && w.as.Alive(c.Value) })
 	if a.StatusCode != 204 || !set {
 		t.Error(fmt.Sprint(a.StatusCode, a.Header["Set-Cookie"]), "after a renewal")
+	}
+}
+
+// T-F7: cookies of two names whose numbers differ are no pairs. A refresh token
+// that is there once goes with whatever access token works, and of several each is
+// tried, before anybody is asked to sign in.
+func TestCookiesThatAreNoPairsAreTried(t *testing.T) {
+	for name, cookies := range map[string]string{
+		"a stray access cookie":             "access=stray; access=LIVE; refresh=GOOD",
+		"one beside a token that has ended": "access=stray; access=ENDED; refresh=GOOD",
+		"and after it":                      "access=ENDED; access=stray; refresh=GOOD",
+		"a stray refresh cookie":            "access=ENDED; refresh=stray; refresh=GOOD",
+		"more access cookies than refresh":  "access=a; access=b; access=ENDED; refresh=stray; refresh=GOOD",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t)
+			b := w.pages(w.page()).browser()
+			good := w.as.SignIn("ada")
+			w.as.RevokeAccess() // the API takes LIVE no more, which is known while the page runs
+			fill := strings.NewReplacer("LIVE", good.Access(), "ENDED", w.stale("ada", time.Minute), "GOOD", good.Refresh())
+			a := b.showing("GET", "/", fill.Replace(cookies))
+			must(t, a, 200, "page of ada")
+			if !a.setsTokens() {
+				t.Errorf("%q", a.Header["Set-Cookie"])
+			}
+		})
+	}
+}
+
+// T-F7, T-K3: the key of a session is there once, whatever is beside its tokens:
+// it is used with the pair that works, and stays.
+func TestAStrayPairBesideAKey(t *testing.T) {
+	w := start(t)
+	a := &middleware.Authenticator{Coordinator: &tokencache.Coordinator{}, Verifier: w.auth.Verifier,
+		Cookies: middleware.Cookies{InsecureNoTLS: true, Secrets: [][]byte{sealer(1)}}}
+	key := newKey(t, "ES256")
+	rec := httptest.NewRecorder()
+	token := tokencache.NewToken(tokencache.TokenFields{Access: w.forge(nil), Refresh: "R", Key: key})
+	if err := a.SignIn(rec, httptest.NewRequest("POST", "/login", nil), token); err != nil {
+		t.Fatal(err)
+	}
+	in := httptest.NewRequest("GET", "/", nil)
+	in.Header.Set("Cookie", "access=stray; refresh=stray")
+	for _, c := range rec.Result().Cookies() {
+		in.AddCookie(c)
+	}
+	rec = httptest.NewRecorder()
+	a.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		isKey(t, tokencache.FromContext(r.Context()).Token(), key)
+	})).ServeHTTP(rec, in)
+	if set := rec.Header()["Set-Cookie"]; rec.Code != 200 || len(set) > 0 {
+		t.Errorf("%d %q", rec.Code, set)
 	}
 }
