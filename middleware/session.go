@@ -152,7 +152,7 @@ func (s *session) find(j *jar) (f found) {
 		n := max(j.access.n, j.refresh.n)
 		s.tidy = n > 1
 		for i := range n {
-			f.add(cookies{j.access.at(i), j.refresh.of(i), j.key.at(i)}, nil)
+			f.add(cookies{j.access.at(i), j.refresh.of(i), j.key.of(i)}, nil)
 		}
 		return f
 	}
