@@ -151,13 +151,18 @@ func (s *session) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // end clears the cookies of a session that is over, if the request is of the
 // kind that may do so: a fetch may have been on its way since before the last
-// sign-in. If the browser has signed in anew, they are another session's.
+// sign-in. If the browser has signed in anew, they are another session's. While
+// there are others that may be alive, only Sessions forget this one: a deletion does
+// not say which cookie of a name it is for.
 func (s *session) end(err error) {
 	if !s.kind.navigation || s.kind.passive || reasonOf(err) == reason.Replaced {
 		return
 	}
-	if failed := s.drop(); failed != nil {
+	if failed := s.drop([]candidate{{s.shown, s.entry}}); failed != nil {
 		s.auth.warn(s.request, "a session that is over is still kept", failed)
+	}
+	if len(s.others) > 0 || s.unread != nil {
+		return
 	}
 	s.instead(s.without(s.auth.deletions()))
 }

@@ -234,27 +234,43 @@ func (s *session) catchUp(ctx context.Context) error {
 	if s.unread != nil && s.shown.IsZero() {
 		return s.unread
 	}
-	before := s.cache.Token()
-	if err := s.cache.CatchUp(ctx); err != nil {
-		return err
+	for {
+		before := s.cache.Token()
+		err := s.cache.CatchUp(ctx)
+		if err == nil {
+			if t := s.cache.Token(); !t.Same(before) {
+				s.verdict = s.auth.examine(ctx, t.Access())
+			}
+			return nil
+		}
+		if !s.another(err) {
+			return err
+		}
+		s.verdict = s.auth.examine(ctx, s.shown.Access())
 	}
-	if t := s.cache.Token(); !t.Same(before) {
-		s.verdict = s.auth.examine(ctx, t.Access())
-	}
-	return nil
 }
 
-// renew gets what replaces an access token. Where the browser showed several
-// pairs of cookies, a dead one gives way to the next.
+// renew gets what replaces an access token.
 func (s *session) renew(ctx context.Context, spent tokencache.Token) error {
 	for {
 		err := s.exchange(ctx, spent)
-		if !errors.Is(err, tokencache.ErrLoginRequired) || len(s.others) == 0 {
+		if err == nil || !s.another(err) {
 			return err
 		}
-		s.shown, s.entry, s.others = s.others[0].Token, s.others[0].entry, s.others[1:]
-		s.cache, spent = tokencache.New(s.auth.Coordinator, s.shown), s.shown
+		spent = s.shown
 	}
+}
+
+// another goes on to the next pair of cookies that the browser showed, if err
+// proves that this one is over. It reports whether there is one.
+func (s *session) another(err error) bool {
+	if !errors.Is(err, tokencache.ErrLoginRequired) || len(s.others) == 0 {
+		return false
+	}
+	s.end(err)
+	s.shown, s.entry, s.others = s.others[0].Token, s.others[0].entry, s.others[1:]
+	s.cache = tokencache.New(s.auth.Coordinator, s.shown)
+	return true
 }
 
 // exchange refreshes and verifies. A new token that does not verify is nobody's

@@ -76,15 +76,15 @@ func (s *session) replace(t tokencache.Token) (err error) {
 		}
 		cancel()
 	}
-	if failed := s.drop(); failed != nil {
+	if failed := s.drop(s.all()); failed != nil {
 		err = failed
 	}
 	return err
 }
 
 // drop takes what the browser showed out of Sessions.
-func (s *session) drop() (err error) {
-	for _, c := range s.all() {
+func (s *session) drop(shown []candidate) (err error) {
+	for _, c := range shown {
 		if c.entry == nil {
 			continue
 		}
@@ -122,7 +122,7 @@ func (s *session) signOut(r *http.Request) (err error) {
 		}
 		cancel()
 	}
-	if failed := s.drop(); failed != nil {
+	if failed := s.drop(s.all()); failed != nil {
 		err = failed
 	}
 	s.instead(s.without(s.auth.deletions()))

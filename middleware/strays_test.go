@@ -137,3 +137,61 @@ func TestAStrayPairBesideAKey(t *testing.T) {
 		t.Errorf("%d %q", rec.Code, set)
 	}
 }
+
+// T-F7: a session that was logged out, whichever place its cookies have, does not
+// end the one beside it. With Sessions it is the only one that is forgotten.
+func TestALoggedOutSessionBesideAGoodOne(t *testing.T) {
+	for name, place := range map[string]func(*middleware.Authenticator){
+		"plain cookies":  func(*middleware.Authenticator) {},
+		"sealed cookies": seal,
+		"sessions":       func(a *middleware.Authenticator) { a.Sessions = &middleware.Sessions{} },
+	} {
+		for _, first := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, the good one first %t", name, first), func(t *testing.T) {
+				w := start(t, with(place))
+				issued := new(ledger)
+				s := w.serve(w.rooms(issued))
+				shown := func() string {
+					b := s.browser()
+					b.again("ada", false)
+					u, _ := url.Parse(b.URL)
+					var all []string
+					for _, c := range b.jar.Cookies(u) {
+						all = append(all, c.String())
+					}
+					return strings.Join(all, "; ")
+				}
+				over := shown()
+				if err := w.auth.Coordinator.Revoke(t.Context(), issued.last()); err != nil {
+					t.Fatal(err)
+				}
+				good := shown()
+				both := over + "; " + good
+				if first {
+					both = good + "; " + over
+				}
+				a := s.browser().showing("GET", "/", both)
+				must(t, a, 200, "page of ada")
+				if len(a.Header["Set-Cookie"]) > 0 {
+					t.Errorf("%q", a.Header["Set-Cookie"])
+				}
+				must(t, s.browser().showing("GET", "/", good), 200, "page of ada")
+			})
+		}
+	}
+}
+
+// T-F7: what ends while a page runs is one of several, and no proof that the others
+// are over: they stay, and the next page is theirs.
+func TestAnEndDuringAPageIsTheEndOfOnePair(t *testing.T) {
+	w := start(t)
+	b := w.pages(w.page()).browser()
+	dead, good := w.as.SignIn("ada"), w.as.SignIn("ada")
+	w.as.EndSession(dead.Refresh())
+	w.as.RevokeAccess()
+	both := "access=" + dead.Access() + "; access=" + good.Access() + "; refresh=" + dead.Refresh() + "; refresh=" + good.Refresh()
+	if a := b.showing("GET", "/", both); a.StatusCode != 303 || a.clearsTokens() {
+		t.Errorf("%d %q", a.StatusCode, a.Header["Set-Cookie"])
+	}
+	must(t, b.showing("GET", "/", both), 200, "page of ada")
+}
