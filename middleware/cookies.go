@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -66,6 +68,18 @@ type Cookies struct {
 	// InsecureNoTLS leaves out Secure, for http on loopback. Whoever can
 	// listen on the way has the tokens.
 	InsecureNoTLS bool
+}
+
+// Format prints no field: one of them is Secrets.
+func (c Cookies) Format(f fmt.State, _ rune) { io.WriteString(f, "Cookies(…)") }
+
+// LogValue logs no field.
+func (c Cookies) LogValue() slog.Value { return slog.StringValue("Cookies(…)") }
+
+// MarshalJSON returns an error: a log in JSON would hold the Secrets of what these
+// Cookies are a part of.
+func (c Cookies) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("middleware: Cookies may hold secrets and have no encoding")
 }
 
 // maxLine is what a browser must be able to keep of one cookie.

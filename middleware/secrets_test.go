@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/rebearer/rebearer/authtest"
+	"github.com/rebearer/rebearer/middleware"
 	"github.com/rebearer/rebearer/telemetry"
 	"github.com/rebearer/rebearer/tokencache"
 	"github.com/rebearer/rebearer/tokencache/event"
@@ -24,11 +26,14 @@ import (
 
 var verbs = []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t"}
 
-// B75, T-I1, T-I3: no byte of a token, nor of the verifier's secret, is in what a
-// run prints: logs at their lowest level, pages, problems, errors, events, spans,
-// metrics, and whatever somebody prints of what we hand out.
+// B75, T-I1, T-I3: no byte of a token, nor of the verifier's secret or of those that seal,
+// is in what a run prints: logs at their lowest level, pages, problems, errors,
+// events, spans, metrics, and whatever somebody prints of what we hand out.
 func TestNothingPrintsAToken(t *testing.T) {
 	var out bytes.Buffer
+	secrets := []string{strings.Repeat("seal", 8)}
+	sealing := middleware.Cookies{Sealed: true, Secrets: [][]byte{[]byte(secrets[0])}}
+	secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(secrets[0])))
 	w := start(t)
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.auth.Log, w.auth.Coordinator.Log = log, log
@@ -38,10 +43,12 @@ func TestNothingPrintsAToken(t *testing.T) {
 			fmt.Fprintf(&out, verb+"\n", v)
 			fmt.Fprintf(&out, verb+"\n", struct{ V any }{v})
 		}
-		log.Info("here", "v", v)
+		for _, log := range []*slog.Logger{log, slog.New(slog.NewJSONHandler(&out, nil))} {
+			log.Info("here", "v", v)
+			log.Info("here", "v", struct{ V any }{v})
+		}
 		json.NewEncoder(&out).Encode(v)
 	}
-	var secrets []string
 	secrets = append(secrets, string(w.as.Key().([]byte)))
 	s := w.pages(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -96,6 +103,8 @@ func TestNothingPrintsAToken(t *testing.T) {
 		io.WriteString(&out, bounded.do("POST", "/auth/refresh", "", fetching).body)
 	}
 	w.as.Fail(nil)
+	print(sealing)
+	print(&sealing)
 	w.auth.Coordinator.Wait(t.Context())
 	telemetry()
 	for _, secret := range secrets {

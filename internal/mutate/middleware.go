@@ -15,6 +15,8 @@ var middlewareMutations = []mutation{
 	{behaviours: "B52", file: "middleware/handler.go", old: "defer s.finish()", new: "_ = s.finish"},
 	{behaviours: "B53 B55", file: "middleware/writer.go", old: "if s.cache.CatchUp(s.request.Context()) != nil {", new: "if false {"},
 	{behaviours: "T-K3", file: "middleware/verified.go", old: "f.Type, f.Key = \"DPoP\", a.ring.openKey(of.key)", new: "f.Type = \"DPoP\""},
+	{behaviours: "B75", file: "middleware/cookies.go", old: "func (c Cookies) Format(f fmt.State, _ rune) {", new: "func (c Cookies) format(f fmt.State, _ rune) {", run: "TestNothingPrints"},
+	{behaviours: "B75", file: "middleware/cookies.go", old: "func (c Cookies) MarshalJSON() (", new: "func (c Cookies) marshalJSON() (", run: "TestNothingPrints"},
 	{behaviours: "T-K3", file: "middleware/key.go", old: "for _, aead := range r {", new: "for _, aead := range r[:1] {"},
 	{behaviours: "T-B7", file: "middleware/key.go", old: "case bound && a.ring == nil:", new: "case false:"},
 	{behaviours: "B82", file: "middleware/cookies.go", old: " || a.ring != nil && name == a.names.key", new: ""},
