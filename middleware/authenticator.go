@@ -115,8 +115,11 @@ func (a *Authenticator) setUp() error {
 	if a.names, err = a.Cookies.validate(a.Cookies.Sealed || a.Sessions != nil); err != nil {
 		return err
 	}
+	if a.former(a.names.session) {
+		return fmt.Errorf("middleware: Session must not be %q: such a cookie is taken for one of before tokens were Sealed or in Sessions, and deleted", a.names.session)
+	}
 	if a.Sessions != nil {
-		if err := a.Sessions.validate(a.Cookies.Sealed); err != nil {
+		if err := a.Sessions.validate(&a.Cookies); err != nil {
 			return err
 		}
 	}
@@ -128,6 +131,9 @@ func (a *Authenticator) setUp() error {
 		if t, ok := target(path); !ok || t != path || strings.ContainsAny(path, "?#{} ") {
 			return fmt.Errorf("middleware: %s must be a path on this host, such as /login", name)
 		}
+	}
+	if u := a.refreshURL(); u == a.loginURL() || u == a.scriptURL() {
+		return fmt.Errorf("middleware: %q is RefreshURL, and LoginURL or ScriptURL, too", u)
 	}
 	for _, pattern := range a.Public {
 		if err := a.publish(pattern); err != nil {

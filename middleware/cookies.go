@@ -44,7 +44,8 @@ type Cookies struct {
 	Sealed bool
 	// Session is the name of that cookie, and of the one of [Sessions]. If empty,
 	// "__Host-rebearer-session", with InsecureNoTLS "rebearer-session". What
-	// continues it has "-1" to "-4" behind the name.
+	// continues it has "-1" to "-4" behind the name. The default names of tokens
+	// and keys that have cookies of their own are refused.
 	Session string
 	// RefreshPath limits the refresh cookie to one path and what is below it.
 	// RefreshURL must be there, and so should the path of LogoutHandler, or a
@@ -55,11 +56,13 @@ type Cookies struct {
 	// from another site and shows no tokens is loaded a second time.
 	SameSite http.SameSite
 	// MaxAge is how long the browser keeps both, where it is not known how
-	// long the refresh token lives. If zero, 30 days.
+	// long the refresh token lives. If zero, 30 days. With Sessions it must be
+	// zero: their Absolute says it.
 	MaxAge time.Duration
 	// Secrets seal: all, if Sealed; else the key of sessions whose tokens are
 	// bound to one (DPoP, RFC 9449), in a cookie called "__Host-key", or "key"
-	// with InsecureNoTLS. They are required for both. The first one seals and
+	// with InsecureNoTLS. They are required for both, and refused with Sessions,
+	// which have keys of their own. The first one seals and
 	// all open, so that a new one can be put in front of an old one. Each is of
 	// at least 32 random bytes that all replicas share. A cookie that none of
 	// them opens is not there; a session whose key is not gets a new one with

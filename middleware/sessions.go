@@ -42,10 +42,14 @@ type Sessions struct {
 	memory tokencache.MemoryStore
 }
 
-func (s *Sessions) validate(sealed bool) error {
+func (s *Sessions) validate(c *Cookies) error {
 	switch {
-	case sealed:
+	case c.Sealed:
 		return errors.New("middleware: tokens are either Sealed in cookies or in Sessions")
+	case len(c.Secrets) > 0:
+		return errors.New("middleware: Cookies.Secrets seal nothing with Sessions, whose keys are made of their names")
+	case c.MaxAge != 0:
+		return errors.New("middleware: with Sessions their Absolute says how long a cookie is kept, and not Cookies.MaxAge")
 	case s.Idle < 0 || s.Absolute < 0:
 		return errors.New("middleware: a life of Sessions is negative")
 	}

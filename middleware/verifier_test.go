@@ -182,6 +182,13 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		"a JWKS over http":        func(a *middleware.Authenticator) { *a.Verifier = jwksOf("http://as.example.com/jwks") },
 		"a JWKS nowhere":          func(a *middleware.Authenticator) { *a.Verifier = jwksOf("/jwks") },
 		"a negative leeway":       func(a *middleware.Authenticator) { a.Verifier.Leeway = -1 },
+		"a login that refreshes":  func(a *middleware.Authenticator) { a.LoginURL = "/auth/refresh" },
+		"a script that refreshes": func(a *middleware.Authenticator) { a.ScriptURL = "/auth/refresh" },
+		"a former name, sealed":   func(a *middleware.Authenticator) { sealedAs(a, "__Host-access") },
+		"a former key, sealed":    func(a *middleware.Authenticator) { sealedAs(a, "__Host-key") },
+		"a former name, Sessions": func(a *middleware.Authenticator) { inSessions(a).Session = "__Host-refresh" },
+		"Sessions with Secrets":   func(a *middleware.Authenticator) { inSessions(a).Secrets = [][]byte{sealer(1)} },
+		"Sessions with MaxAge":    func(a *middleware.Authenticator) { inSessions(a).MaxAge = time.Minute },
 		"an unknown mode":         func(a *middleware.Authenticator) { a.Mode = 7 },
 		"a login elsewhere":       func(a *middleware.Authenticator) { a.LoginURL = "https://as.example.com/login" },
 		"a login of two slashes":  func(a *middleware.Authenticator) { a.LoginURL = "//evil.test" },
@@ -217,6 +224,13 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 			a.Handler(still)
 		})
 	}
+}
+
+func sealedAs(a *middleware.Authenticator, name string) { seal(a); a.Cookies.Session = name }
+
+func inSessions(a *middleware.Authenticator) *middleware.Cookies {
+	a.Sessions = &middleware.Sessions{}
+	return &a.Cookies
 }
 
 func jwksOf(url string) middleware.Verifier {
