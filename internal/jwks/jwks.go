@@ -7,6 +7,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/json"
 	"errors"
@@ -183,11 +184,11 @@ func (s *Set) find(kid, alg string) (public crypto.PublicKey, known, stale bool)
 
 // made reports whether a key is of the kind that the algorithm uses.
 func made(public any, alg string) bool {
-	switch public.(type) {
+	switch k := public.(type) {
 	case *rsa.PublicKey:
 		return alg == "RS256" || alg == "PS256"
-	case *ecdsa.PublicKey:
-		return alg == "ES256"
+	case *ecdsa.PublicKey: // of this curve alone (RFC 7518 section 3.4)
+		return alg == "ES256" && k.Curve == elliptic.P256()
 	case ed25519.PublicKey:
 		return alg == "EdDSA"
 	}

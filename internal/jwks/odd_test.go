@@ -1,6 +1,11 @@
 package jwks_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
 	"testing"
 
 	"github.com/rebearer/rebearer/internal/jwks"
@@ -31,6 +36,35 @@ func TestOneOddKeyCostsNoOther(t *testing.T) {
 		key, err := (&jwks.Set{URL: "https://as.example/jwks", Base: &answer}).Key(t.Context(), "good", "RS256")
 		if err != nil || key == nil {
 			t.Errorf("%s costs the good key: %v", name, err)
+		}
+	}
+}
+
+// ecJWK says nothing of an algorithm.
+func ecJWK(t *testing.T, kid string, curve elliptic.Curve) (string, *ecdsa.PublicKey) {
+	k, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := k.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := (len(point) - 1) / 2
+	b64 := base64.RawURLEncoding.EncodeToString
+	return fmt.Sprintf(`{"kty":"EC","crv":%q,"kid":%q,"x":%q,"y":%q}`, curve.Params().Name, kid, b64(point[1:1+half]), b64(point[1+half:])), &k.PublicKey
+}
+
+// B69: ES256 is of P-256 alone (RFC 7518 section 3.4). A key of another curve that
+// stands beside the right one is not it, under the same kid or without one.
+func TestAKeyOfAnotherCurveIsNotOneOfES256(t *testing.T) {
+	for _, kid := range []string{"", "1"} {
+		other, _ := ecJWK(t, kid, elliptic.P384())
+		good, want := ecJWK(t, kid, elliptic.P256())
+		answer := says(`{"keys":[` + other + "," + good + `]}`)
+		key, err := (&jwks.Set{URL: "https://as.example/jwks", Base: &answer}).Key(t.Context(), kid, "ES256")
+		if err != nil || !want.Equal(key) {
+			t.Errorf("kid %q: %T, %v", kid, key, err)
 		}
 	}
 }

@@ -168,6 +168,7 @@ var middlewareMutations = []mutation{
 	{behaviours: "B61 B62", file: "middleware/handler.go", old: "case s.verdict.live(time.Now()): // a", new: "case s.verdict.live(s.began.Add(0 * time.Second)): // a"},
 	{behaviours: "B61", file: "middleware/verified.go", old: "\tif !now.Before(e.until) {\n", new: "\tif false {\n"},
 	{behaviours: "B69", file: "internal/jwks/jwks.go", old: "slices.SortStableFunc(keys, ", new: "slices.SortStableFunc(keys[:0], "},
+	{behaviours: "B69 T-E9", file: "internal/jwks/jwks.go", old: " && k.Curve == elliptic.P256()", new: " && k.Curve != nil && elliptic.P256() != nil"},
 	{behaviours: "B82", file: "middleware/writer.go", old: "\t\ts.auth.disown(s.w.Header())", new: "\t\t_ = s.auth.disown"},
 	{behaviours: "B82", file: "middleware/cookies.go", old: "name = strings.TrimSpace(name); name == \"\" {", new: "name = strings.TrimSpace(name); false {"},
 	{behaviours: "B69", file: "internal/jwks/jwks.go", old: "\t\tif err != nil {\n\t\t\tcontinue", new: "\t\tif err != nil {\n\t\t\treturn nil, err"},
