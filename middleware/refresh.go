@@ -63,10 +63,25 @@ func replaced(r *http.Request, shown tokencache.Token) bool {
 // LogoutHandler ends the session that the browser shows: see
 // [Authenticator.SignOut]. It takes POST from this origin only. A form is sent
 // to the login page afterwards, a program is answered with 204.
+//
+// The browser is signed out, whatever the authorization server says. Not so if
+// [Sessions] could not end the session: who has its name could go on with it.
+// That is answered with 503, and the cookies stay, so that it can be tried again.
 func (a *Authenticator) LogoutHandler() http.Handler {
 	a.must()
 	return a.posted(func(s *session, r *http.Request) {
-		s.signOut(r) // logged by the Coordinator; the browser is signed out in any case
+		kept, err := s.revoke(r)
+		if err != nil {
+			a.warn(r, "a session was not ended everywhere", err)
+		}
+		if kept {
+			s.problem(s, r, problem{
+				status: http.StatusServiceUnavailable, reason: reasonOf(err), retryAfter: retryAfter(err), here: "/",
+				detail: "You could not be signed out just now. Try again in a moment.",
+			})
+			return
+		}
+		s.clear()
 		own(s.Header())
 		if s.kind.navigation {
 			s.Header().Set("Location", a.loginURL())

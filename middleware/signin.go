@@ -110,11 +110,14 @@ func (a *Authenticator) SignOut(w http.ResponseWriter, r *http.Request) error {
 	if s.settled() {
 		return errSettled
 	}
-	return s.signOut(r)
+	_, err := s.revoke(r)
+	s.clear()
+	return err
 }
 
-func (s *session) signOut(r *http.Request) (err error) {
-	err = s.unread
+// revoke ends what the browser showed, and reports whether Sessions keep it
+// nevertheless.
+func (s *session) revoke(r *http.Request) (kept bool, err error) {
 	for _, t := range s.all() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), hearing)
 		if failed := s.auth.Coordinator.Revoke(ctx, t.Token); failed != nil && !errors.Is(failed, context.DeadlineExceeded) {
@@ -122,14 +125,20 @@ func (s *session) signOut(r *http.Request) (err error) {
 		}
 		cancel()
 	}
-	if failed := s.drop(s.all()); failed != nil {
-		err = failed
+	for _, failed := range []error{s.unread, s.drop(s.all())} {
+		if failed != nil {
+			kept, err = true, failed
+		}
 	}
+	return kept, err
+}
+
+// clear has the response delete the cookies.
+func (s *session) clear() {
 	s.instead(s.without(s.auth.deletions()))
 	if len(s.rounds()) > 0 {
 		s.keep(nil, 0)
 	}
-	return err
 }
 
 // sessionFor returns the session of a request, be it inside a Handler or not.
