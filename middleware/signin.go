@@ -28,6 +28,10 @@ var (
 // is a key and no Cookies.Secrets to seal it, or no key although there are; then
 // nothing has been done. That the old session could not be ended is logged and no
 // error: the new one is good.
+//
+// Only inside a [Authenticator.Handler] is it known whether the header has been
+// sent. Outside of one a SignIn that is too late returns nil, and the browser has
+// nothing.
 func (a *Authenticator) SignIn(w http.ResponseWriter, r *http.Request, t tokencache.Token) error {
 	a.must()
 	if t.Access() == "" {
@@ -37,33 +41,36 @@ func (a *Authenticator) SignIn(w http.ResponseWriter, r *http.Request, t tokenca
 		return err
 	}
 	s := a.sessionFor(w, r)
-	if s.settled() {
-		return errSettled
-	}
-	lines, err := s.first(t)
+	lines, e, err := s.first(t)
 	if err != nil {
 		return err
+	}
+	if !s.instead(lines) { // it may have gone out meanwhile, by a TimeoutHandler
+		if e != nil {
+			a.Sessions.drop(context.WithoutCancel(r.Context()), e) // if it fails, nobody has its name
+		}
+		return errSettled
 	}
 	if err := s.replace(t); err != nil {
 		a.warn(r, "the session before a sign-in was not ended everywhere", err)
 	}
-	s.instead(lines)
 	return nil
 }
 
-// first returns what hands the tokens of a new session to the browser.
-func (s *session) first(t tokencache.Token) ([]string, error) {
+// first returns what hands the tokens of a new session to the browser, and its
+// entry, with Sessions.
+func (s *session) first(t tokencache.Token) ([]string, *entry, error) {
 	a := s.auth
 	if a.Sessions == nil {
 		lines, err := a.lines(t)
-		return s.without(lines), err
+		return s.without(lines), nil, err
 	}
 	e, err := a.Sessions.create(s.request.Context(), t)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	line := a.Cookies.cookie(a.names.session, e.name, "/", int(a.Sessions.absolute()/time.Second)).String()
-	return s.without([]string{line}), nil
+	return s.without([]string{line}), e, nil
 }
 
 // replace ends what the browser showed in favour of t.
@@ -98,20 +105,20 @@ func (s *session) drop(shown []candidate) (err error) {
 // SignOut ends the session that the request shows: it is marked as over, so that
 // no refresh in flight brings it back, its tokens are revoked at the
 // authorization server, and the cookies are cleared. It is called before
-// anything is written.
+// anything is written; if the header has been sent, nothing is done, and that is
+// the error.
 //
-// The cookies are cleared in any case. An error says that the session could not
+// The cookies are cleared in any other case. An error says that the session could not
 // be marked, or that the authorization server did not confirm its end; see
 // [tokencache.Coordinator.Revoke]. One that takes longer than 2 s is told in the
 // background.
 func (a *Authenticator) SignOut(w http.ResponseWriter, r *http.Request) error {
 	a.must()
 	s := a.sessionFor(w, r)
-	if s.settled() {
+	if !s.clear() {
 		return errSettled
 	}
 	_, err := s.revoke(r)
-	s.clear()
 	return err
 }
 
@@ -133,12 +140,15 @@ func (s *session) revoke(r *http.Request) (kept bool, err error) {
 	return kept, err
 }
 
-// clear has the response delete the cookies.
-func (s *session) clear() {
-	s.instead(s.without(s.auth.deletions()))
+// clear has the response delete the cookies, and reports whether it can.
+func (s *session) clear() bool {
+	if !s.instead(s.without(s.auth.deletions())) {
+		return false
+	}
 	if len(s.rounds()) > 0 {
 		s.keep(nil, 0)
 	}
+	return true
 }
 
 // sessionFor returns the session of a request, be it inside a Handler or not.
@@ -174,16 +184,21 @@ func (s *session) without(lines []string) []string {
 	return lines
 }
 
-// instead has the response set these cookies and no others. Without a Handler
-// around it there is no last moment that we would see: they are set now.
-func (s *session) instead(lines []string) {
+// instead has the response set these cookies and no others, and reports whether it
+// can: the header may have been sent. Without a Handler around it there is no last
+// moment that we would see: they are set now.
+func (s *session) instead(lines []string) bool {
 	if s.tidy {
 		lines = append(s.auth.strays(s.request), lines...)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.sent {
+		return false
+	}
 	s.set = lines
 	if s.alone || s.done {
 		s.dress()
 	}
+	return true
 }

@@ -86,7 +86,8 @@ var middlewareMutations = []mutation{
 	{behaviours: "B30", file: "middleware/answer.go", old: "|| reasonOf(err) == reason.Replaced {", new: "{"},
 	{behaviours: "B30 T-D7", file: "middleware/signin.go", old: "failed := s.auth.Coordinator.Replace(ctx, old.Token, t); failed != nil", new: "failed := ctx.Err(); old.IsZero() && failed != nil"},
 	{behaviours: "B31 T-D6", file: "middleware/signin.go", old: "failed := s.auth.Coordinator.Revoke(ctx, t.Token); failed != nil", new: "failed := ctx.Err(); t.IsZero() && failed != nil"},
-	{behaviours: "B58", file: "middleware/signin.go", old: "\tif s.settled() {\n\t\treturn errSettled\n\t}\n\tlines", new: "\tlines"},
+	{behaviours: "B58", file: "middleware/signin.go", old: "\tif s.sent {\n", new: "\tif false {\n"},
+	{behaviours: "B58", file: "middleware/signin.go", old: "\t\t\ta.Sessions.drop(", new: "\t\t\t_ = a.Sessions.drop; (func(context.Context, *entry) {})("},
 
 	// in the browser
 	{behaviours: "B70 B73", file: "middleware/refresh.go", old: "case replaced(r, s.shown) && s.verdict.live(time.Now()):", new: "case false && s.verdict.live(time.Now()):"},
