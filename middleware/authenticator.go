@@ -56,8 +56,9 @@ type Authenticator struct {
 	// that allows 'self' needs none.
 	Nonce func(*http.Request) string
 	// Log gets a record for each request that was answered because its session
-	// had ended or could not be renewed, and for each step-up that was in vain,
-	// with its reason and never a token. If nil, nothing is logged.
+	// had ended or could not be renewed, for each step-up that was in vain, and for
+	// each session that a logout or a sign-in could not end everywhere, with its
+	// reason and never a token. If nil, nothing is logged.
 	Log *slog.Logger
 
 	once   sync.Once

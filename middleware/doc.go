@@ -10,7 +10,8 @@
 //	mux.Handle("POST /logout", auth.LogoutHandler())
 //	mux.Handle("/", auth.Handler(pages))
 //
-// and after a login that succeeded
+// where the LogoutHandler is outside of the Handler, which would answer in its place
+// while the session cannot be renewed; and after a login that succeeded
 //
 //	err := auth.SignIn(w, r, token)
 //

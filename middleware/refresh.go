@@ -64,6 +64,10 @@ func replaced(r *http.Request, shown tokencache.Token) bool {
 // [Authenticator.SignOut]. It takes POST from this origin only. A form is sent
 // to the login page afterwards, a program is answered with 204.
 //
+// It is mounted outside of any [Authenticator.Handler]: that renews a session that
+// has expired before it lets a request through, and where the authorization server
+// is away it answers with 503 in place of the logout.
+//
 // The browser is signed out, whatever the authorization server says. Not so if
 // [Sessions] could not end the session: who has its name could go on with it.
 // That is answered with 503, and the cookies stay, so that it can be tried again.
