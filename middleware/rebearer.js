@@ -59,14 +59,16 @@
 
   // times counts how often in a row this page has come back from a reload of
   // ours. One that does so each time would do so for ever. The count stands in
-  // the entry of this tab's history, which outlives a reload and nothing else.
+  // the storage of this tab: the state of its history is the page's own.
+  const count = "rebearer " + location.pathname + location.search;
+
   function times() {
-    const was = (history.state && history.state.rebearer) || { n: 0, at: 0 };
+    const was = JSON.parse(sessionStorage.getItem(count)) || { n: 0, at: 0 };
     return performance.timeOrigin - was.at < 1000 ? was.n + 1 : 1;
   }
 
   function reload(n) {
-    history.replaceState({ ...history.state, rebearer: { n, at: Date.now() } }, "");
+    sessionStorage.setItem(count, JSON.stringify({ n, at: Date.now() }));
     location.reload();
   }
 
@@ -91,5 +93,5 @@
   }
 
   window.rebearer = Object.freeze({ fetch: survive });
-  if (boundary !== undefined) cure();
+  if (boundary !== undefined) cure().catch(() => say("Press “Go on”.")); // without storage nobody counts
 })();

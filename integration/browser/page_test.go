@@ -3,6 +3,7 @@ package browser
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -44,6 +45,26 @@ func TestAPageThatFailsHalfwayIsLoadedAgain(t *testing.T) {
 	s.want(t, "GET /late", http.StatusOK, http.StatusOK)
 	s.want(t, asking, http.StatusNoContent)
 	w.counts(1)
+}
+
+// B70: the state of the history is the page's own, of whatever kind, and is there
+// when the page has come back.
+func TestAPageThatIsLoadedAgainHasItsHistory(t *testing.T) {
+	w := start(t)
+	s := w.local(insecureCookies, nil)
+	u := person(t)
+	u.signIn(s.site)
+	for i, state := range []string{`{"page":7}`, `"a text"`, `[1,2]`, `42`, `null`} {
+		b := u.tab().open(s.URL + "/boundary").sees("Signed in as alice")
+		_, err := js[bool](b, "history.replaceState("+state+", ''), true")
+		must(t, err)
+		w.as.RevokeAccess()
+		s.door.forget()
+		b.do(chromedp.Reload())
+		eventually(t, func() bool { return len(s.door.visits("GET /boundary")) == 2 }, b.shows)
+		b.sees("Signed in as alice").until("JSON.stringify(history.state) === " + strconv.Quote(state))
+		w.counts(i + 1)
+	}
 }
 
 // B66, T-G9: twelve of them ended the session of the memo's own system.
