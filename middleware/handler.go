@@ -38,6 +38,7 @@ func (a *Authenticator) Handler(next http.Handler) http.Handler {
 		defer s.finish() // also when next panics: somebody outside may answer
 		if served := s.before(); served != nil {
 			defer s.cache.Accompany()() // it may become a stream
+			defer s.attend()()
 			next.ServeHTTP(s, served)
 		}
 	})

@@ -33,7 +33,8 @@ type Sessions struct {
 	// sessions with tokens of 1,000 bytes: they end with the process, and
 	// sign-ins fail while it is full.
 	Store tokencache.Store
-	// Idle is how long a session lives that nobody uses. If zero, 24 h.
+	// Idle is how long a session lives that nobody uses. A request that takes long,
+	// such as a stream, uses it all the time. If zero, 24 h.
 	Idle time.Duration
 	// Absolute is how long it lives at most, from the sign-in on. If zero, 30
 	// days.
@@ -166,12 +167,29 @@ func (s *Sessions) load(ctx context.Context, name string) (*entry, error) {
 		s.store().Swap(ctx, e.id, e.version, nil, 0)
 		return nil, nil
 	case now.Sub(e.used) >= s.idle()/16: // not with each request
-		e.used = now
-		if kept, ok, err := s.store().Swap(ctx, e.id, e.version, e.value(), s.ttl(e)); err == nil && ok {
-			e.version = kept.Version
-		}
+		s.touch(ctx, e)
 	}
 	return e, nil
+}
+
+// touch writes that the session is used. Whoever has written meanwhile has said so.
+func (s *Sessions) touch(ctx context.Context, e *entry) error {
+	ctx, cancel := context.WithTimeout(ctx, answering)
+	defer cancel()
+	was := e.used
+	e.used = time.Now()
+	now, ok, err := s.store().Swap(ctx, e.id, e.version, e.value(), s.ttl(e))
+	switch {
+	case err != nil:
+		e.used = was
+		return unread(err)
+	case now.Version == "":
+		return errEnded
+	case !ok:
+		return e.fill(now)
+	}
+	e.version = now.Version
+	return nil
 }
 
 // ttl is what is left of its life, if nobody uses it.

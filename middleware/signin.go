@@ -91,6 +91,8 @@ func (s *session) replace(t tokencache.Token) (err error) {
 
 // drop takes what the browser showed out of Sessions.
 func (s *session) drop(shown []candidate) (err error) {
+	s.mu.Lock() // a keeper may write
+	defer s.mu.Unlock()
 	for _, c := range shown {
 		if c.entry == nil {
 			continue

@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
@@ -59,6 +60,85 @@ func TestALongRequestIsAccompanied(t *testing.T) {
 		time.Sleep(time.Hour)
 		if store.n.Load() != n {
 			t.Error("a request that is over still looks")
+		}
+	})
+}
+
+// wrote returns how many writes there were since it was called last.
+func (c *counted) wrote() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer func() { c.writes = 0 }()
+	return c.writes
+}
+
+// A session that a stream uses is not one that nobody uses; what its tokens become
+// meanwhile is kept meanwhile; and a stream that is over, or whose session is, writes
+// nothing any more.
+func TestAStreamUsesItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &counted{Store: &tokencache.MemoryStore{}}
+		a := keeping(new(binding), &middleware.Sessions{Store: store, Idle: time.Hour, Absolute: 20 * time.Hour})
+		other := keeping(new(binding), &middleware.Sessions{Store: store, Idle: time.Hour}) // it knows of no exchange
+		stream := func(has map[string]string, h func(c *tokencache.Cache)) {
+			within(a, has, func(w http.ResponseWriter, r *http.Request) {
+				w.(http.Flusher).Flush()
+				h(tokencache.FromContext(r.Context()))
+			})
+		}
+		has := signIn(t, a, nil, sized(10))
+		store.wrote()
+		stream(has, func(c *tokencache.Cache) {
+			time.Sleep(5 * time.Hour)
+			if _, err := c.Refresh(t.Context(), c.Token()); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Minute)
+			if got := opened(t, other, has); got != "A1" {
+				t.Errorf("another replica opens %q during the stream", got)
+			}
+		})
+		if n := store.wrote(); n < 5 || n > 15 {
+			t.Errorf("%d writes in 5 hours with an Idle of one", n)
+		}
+		time.Sleep(time.Hour)
+		if n := store.wrote(); n > 0 || opened(t, a, has) != "" {
+			t.Errorf("%d writes when the stream is over", n)
+		}
+		has = signIn(t, a, nil, sized(10))
+		stream(has, func(*tokencache.Cache) {
+			time.Sleep(3 * time.Hour)
+			leave(other, has, fetching)
+			store.wrote()
+			time.Sleep(10 * time.Hour)
+			if n := store.wrote(); opened(t, other, has) != "" || n > 1 {
+				t.Errorf("it is back after a logout elsewhere, or %d writes are", n)
+			}
+		})
+		has = signIn(t, a, nil, sized(10))
+		stream(has, func(*tokencache.Cache) {
+			if time.Sleep(20*time.Hour + time.Minute); opened(t, other, has) != "" {
+				t.Error("it outlives Absolute")
+			}
+		})
+	})
+}
+
+// A Store that fails for a while does not end the session of a stream.
+func TestAStreamTriesAgainToUseItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &counted{Store: &tokencache.MemoryStore{}}
+		a := keeping(new(binding), &middleware.Sessions{Store: store, Idle: time.Hour})
+		has := signIn(t, a, nil, sized(10))
+		within(a, has, func(http.ResponseWriter, *http.Request) {
+			time.Sleep(29 * time.Minute)
+			store.fail(errors.New("connection refused"))
+			time.Sleep(20 * time.Minute)
+			store.fail(nil)
+			time.Sleep(time.Hour)
+		})
+		if opened(t, a, has) == "" {
+			t.Error("it is lost")
 		}
 	})
 }

@@ -185,5 +185,9 @@ var middlewareMutations = []mutation{
 	{behaviours: "B31", file: "middleware/refresh.go", old: "\t\t\ta.warn(r, \"a session was not ended everywhere\", err)\n", new: ""},
 	{behaviours: "B28", file: "tokencache/memory.go", old: "if bytes.HasPrefix(value, []byte(shared.Session)) {", new: "if bytes.HasPrefix(value, []byte(shared.Session)) && false {", pkg: "middleware"},
 	{behaviours: "B55", file: "middleware/sessions.go", old: "err != nil || e.of != read {", new: "err != nil || e.of != read && false {"},
+	{behaviours: "B53", file: "middleware/keeper.go", old: "case changed && !t.Same(k.handed):", new: "case false && changed && !t.Same(k.handed):"},
+	{behaviours: "B53", file: "middleware/keeper.go", old: "case time.Since(k.entry.used) >= k.auth.Sessions.idle()/2:", new: "case false:"},
+	{behaviours: "B53", file: "middleware/keeper.go", old: "!k.ended && !errors.Is(k.write(), errEnded)", new: "!errors.Is(k.write(), nil) || !k.ended"},
+	{behaviours: "B53", file: "middleware/sessions.go", old: "\t\te.used = was\n", new: ""},
 	{behaviours: "B53", file: "middleware/writer.go", old: "\t\ts.lines() // none, but what is new is kept\n", new: ""},
 }
