@@ -23,7 +23,7 @@ type keeper struct {
 // attend keeps the session until stop, which has to be called. The RefreshHandler
 // looks for another session where one is over, and is short.
 func (s *session) attend() (stop func()) {
-	if s.auth.Sessions == nil || s.entry == nil || s.request.URL.Path == s.auth.refreshURL() {
+	if s.auth.Sessions == nil || s.entry == nil || at(s.request) == s.auth.refreshURL() {
 		return func() {}
 	}
 	k := &keeper{session: s, every: min(s.auth.Sessions.idle()/4, 30*time.Second)}
