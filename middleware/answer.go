@@ -85,7 +85,7 @@ func classify(r *http.Request, err error) (class, error) {
 	var network net.Error
 	var answered interface{ StatusCode() int } // such as a client.StatusError
 	switch {
-	case r.Context().Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)):
+	case r.Context().Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Cause(r.Context()))):
 		return gone, err
 	case errors.Is(err, tokencache.ErrLoginRequired):
 		return over, err

@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -171,5 +172,18 @@ func TestTheCauseOfAMisconfigurationIsForTheLog(t *testing.T) {
 		if !strings.Contains(log.String(), row.logged) || strings.Contains(log.String(), "secret") {
 			t.Errorf("the log has %s", &log)
 		}
+	}
+}
+
+// B43: who has left has left, whatever cause his context was given.
+func TestWhoHasLeftIsNotAnsweredForABrokenServer(t *testing.T) {
+	draining := errors.New("draining")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(draining)
+	a := keeping(new(binding), nil)
+	rec := httptest.NewRecorder()
+	a.Error(rec, httptest.NewRequestWithContext(ctx, "GET", "/", nil), &url.Error{Op: "Get", URL: "https://api.test/", Err: draining})
+	if rec.Code != 503 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }

@@ -1,10 +1,12 @@
 package middleware
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
 
+	"github.com/rebearer/rebearer/tokencache"
 	"github.com/rebearer/rebearer/tokencache/event"
 )
 
@@ -14,6 +16,9 @@ import (
 type keeper struct {
 	*session
 	every time.Duration
+
+	ctx    context.Context // ends with the request's handler
+	cancel context.CancelFunc
 
 	busy  sync.Mutex
 	timer *time.Timer
@@ -27,6 +32,7 @@ func (s *session) attend() (stop func()) {
 		return func() {}
 	}
 	k := &keeper{session: s, every: min(s.auth.Sessions.idle()/4, 30*time.Second)}
+	k.ctx, k.cancel = context.WithCancel(s.request.Context())
 	k.busy.Lock()
 	defer k.busy.Unlock()
 	k.timer = time.AfterFunc(k.every, k.look)
@@ -42,26 +48,43 @@ func (k *keeper) look() {
 	}
 }
 
-// write leaves a session alone that a sign-in or a logout has to do with.
+// write leaves a session alone that a sign-in or a logout has to do with. Who writes
+// the response does not wait for the Store.
 func (k *keeper) write() error {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	switch t, changed := k.cache.Changed(); {
-	case k.set != nil || k.cache.CatchUp(k.request.Context()) != nil:
+	set, handed := k.set != nil, k.handed
+	k.mu.Unlock()
+	if set || k.cache.CatchUp(k.ctx) != nil {
 		return errEnded
-	case changed && !t.Same(k.handed):
-		_, err := k.hand(t)
-		if err == nil {
+	}
+	t, changed := k.cache.Changed()
+	saved, err := k.store(t, changed && !t.Same(handed))
+	if saved {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if !t.Same(k.handed) {
+			k.handed = t
 			k.tell(event.Delivered)
 		}
-		return err
-	case time.Since(k.entry.used) >= k.auth.Sessions.idle()/2:
-		return k.auth.Sessions.touch(k.request.Context(), k.entry)
 	}
-	return nil
+	return err
+}
+
+func (k *keeper) store(t tokencache.Token, changed bool) (saved bool, err error) {
+	k.keeping.Lock()
+	defer k.keeping.Unlock()
+	switch {
+	case changed:
+		err = k.auth.Sessions.save(k.ctx, k.entry, t)
+		return err == nil, err
+	case time.Since(k.entry.used) >= k.auth.Sessions.idle()/2:
+		return false, k.auth.Sessions.touch(k.ctx, k.entry)
+	}
+	return false, nil
 }
 
 func (k *keeper) stop() {
+	k.cancel()
 	k.busy.Lock()
 	defer k.busy.Unlock()
 	k.ended = true

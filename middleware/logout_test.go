@@ -109,3 +109,29 @@ func TestALogoutWhileTheAuthorizationServerIsAway(t *testing.T) {
 		})
 	}
 }
+
+// foreign is a Store whose sessions another version of the program has written.
+type foreign struct {
+	*tokencache.MemoryStore
+	is bool
+}
+
+func (f *foreign) Load(ctx context.Context, key string) (tokencache.Entry, error) {
+	e, err := f.MemoryStore.Load(ctx, key)
+	if f.is && e.Version != "" {
+		e.Value = []byte("of another version")
+	}
+	return e, err
+}
+
+// B31: what this version cannot read will not be read a moment later. The browser is
+// signed out of it.
+func TestALogoutOfWhatAnotherVersionHasWritten(t *testing.T) {
+	store := &foreign{MemoryStore: &tokencache.MemoryStore{}}
+	a := keeping(new(binding), &middleware.Sessions{Store: store})
+	has := signIn(t, a, nil, sized(10))
+	store.is = true
+	if got := leave(a, has, fetching); got.StatusCode != 204 || len(got.Cookies()) != 1 {
+		t.Errorf("%d %v", got.StatusCode, got.Header)
+	}
+}

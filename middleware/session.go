@@ -49,6 +49,8 @@ type session struct {
 	set      []string         // Set-Cookie lines that stand in for those of the cache
 	beside   []string         // those that are no matter of tokens
 	worn     []string         // those that the header has
+
+	keeping sync.Mutex // the entry is being written; mu may be held, and is not taken
 }
 
 // Format prints no field: the lines of set hold tokens.

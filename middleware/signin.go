@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rebearer/rebearer/tokencache"
+	"github.com/rebearer/rebearer/tokencache/reason"
 )
 
 // hearing is how long a sign-in or a logout waits for the authorization server
@@ -91,8 +92,8 @@ func (s *session) replace(t tokencache.Token) (err error) {
 
 // drop takes what the browser showed out of Sessions.
 func (s *session) drop(shown []candidate) (err error) {
-	s.mu.Lock() // a keeper may write
-	defer s.mu.Unlock()
+	s.keeping.Lock() // a keeper may write
+	defer s.keeping.Unlock()
 	for _, c := range shown {
 		if c.entry == nil {
 			continue
@@ -125,7 +126,8 @@ func (a *Authenticator) SignOut(w http.ResponseWriter, r *http.Request) error {
 }
 
 // revoke ends what the browser showed, and reports whether Sessions keep it
-// nevertheless.
+// nevertheless, for now. What another version of this program has written stays
+// until it ends: nobody would ever be signed out of that.
 func (s *session) revoke(r *http.Request) (kept bool, err error) {
 	for _, t := range s.all() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), hearing)
@@ -136,7 +138,7 @@ func (s *session) revoke(r *http.Request) (kept bool, err error) {
 	}
 	for _, failed := range []error{s.unread, s.drop(s.all())} {
 		if failed != nil {
-			kept, err = true, failed
+			kept, err = kept || reasonOf(failed) != reason.StoreFormat, failed
 		}
 	}
 	return kept, err

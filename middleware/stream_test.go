@@ -142,3 +142,36 @@ func TestAStreamTriesAgainToUseItsSession(t *testing.T) {
 		}
 	})
 }
+
+// stuck is a Store whose writes hang until their context ends.
+type stuck struct {
+	*tokencache.MemoryStore
+	hangs atomic.Bool
+}
+
+func (s *stuck) Swap(ctx context.Context, key, old string, value []byte, ttl time.Duration) (tokencache.Entry, bool, error) {
+	if s.hangs.Load() {
+		<-ctx.Done()
+		return tokencache.Entry{}, false, ctx.Err()
+	}
+	return s.MemoryStore.Swap(ctx, key, old, value, ttl)
+}
+
+// A Store that hangs holds up neither what a stream writes nor its end.
+func TestAStreamDoesNotWaitForTheStore(t *testing.T) {
+	store := &stuck{MemoryStore: &tokencache.MemoryStore{}}
+	a := keeping(new(binding), &middleware.Sessions{Store: store, Idle: 800 * time.Millisecond})
+	has := signIn(t, a, nil, sized(10))
+	began := time.Now()
+	within(a, has, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(200)
+		store.hangs.Store(true)
+		for range 14 {
+			time.Sleep(50 * time.Millisecond)
+			w.Write([]byte("tick"))
+		}
+	})
+	if took := time.Since(began); took > 2500*time.Millisecond {
+		t.Errorf("it took %v", took)
+	}
+}

@@ -81,7 +81,7 @@ func asked(r *http.Request) string {
 		return s
 	}
 	u := r.URL
-	if s != "" {
+	if s != "" && r.Method != http.MethodConnect { // whose target is no URL (RFC 9112 section 3.2.3)
 		if parsed, err := url.ParseRequestURI(s); err == nil {
 			u = parsed
 		}

@@ -1,6 +1,9 @@
 package middleware_test
 
 import (
+	"bufio"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -187,4 +190,26 @@ func FuzzCookies(f *testing.F) {
 			h.ServeHTTP(httptest.NewRecorder(), r)
 		}
 	})
+}
+
+// The target of a CONNECT is no URL (RFC 9112 section 3.2.3). net/http makes
+// one of it nevertheless, which is not that of the login page.
+func TestAConnectIsNotPublic(t *testing.T) {
+	w := start(t)
+	s := w.pages(w.page())
+	for _, target := range []string{"x://y/login", "x:///login", "x://y/auth/refresh", "/login"} {
+		c, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\nHost: bff\r\nConnection: close\r\n\r\n", target)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode == 200 {
+			t.Errorf("CONNECT %s: %d", target, resp.StatusCode)
+		}
+	}
 }

@@ -238,6 +238,8 @@ func (s *session) hand(t tokencache.Token) (lines []string, err error) {
 	if s.entry == nil || t.Same(s.handed) {
 		return nil, nil
 	}
+	s.keeping.Lock()
+	defer s.keeping.Unlock()
 	if err = s.auth.Sessions.save(context.WithoutCancel(s.request.Context()), s.entry, t); err == nil {
 		s.handed = t
 	}

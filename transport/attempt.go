@@ -138,9 +138,8 @@ func (a *attempt) learn(token tokencache.Token, resp *http.Response) bool {
 func (a *attempt) rewind(resp *http.Response) bool {
 	kept, again := a.kept, io.ReadCloser(nil)
 	switch {
-	case kept != nil && kept.Lost(): // it will go back; its end may wait for that of the upload
+	case kept != nil && kept.Lost(): // it will go back, unread: its end may wait for that of the upload
 		kept.Release()
-		drainBehind(resp)
 	case a.gone:
 	case kept != nil:
 		drain(a.req, resp, true)

@@ -33,11 +33,11 @@
 // 100-continue, is sent as it is.
 //
 // The 401's own body is read first, up to 64 KiB, so that its connection is free
-// for the refresh. A longer one keeps its connection until it is closed: with
-// MaxConnsPerHost, and the authorization server at the same host, the refresh may
-// wait for it in vain. One that does not end is given up after a second; where it
-// is compressed, net/http lets go of its connection only when the request's
-// context ends.
+// for the refresh. A longer one, or one to a body that cannot be sent again, keeps
+// its connection until it is closed: with MaxConnsPerHost, and the authorization
+// server at the same host, the refresh may wait for it in vain. One that does not
+// end is given up after a second; where it is compressed, net/http lets go of its
+// connection only when the request's context ends.
 //
 // # Where tokens go
 //

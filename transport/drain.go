@@ -20,8 +20,8 @@ const (
 // too long is left as it was, since its connection is lost anyway. One that does
 // not end is given up after a second.
 //
-// busy says that the request body may still be under way. Then closing the
-// answer's may wait for that, and so may its end.
+// busy says that the request body may still be under way: over HTTP/2 closing the
+// answer's waits for that.
 func drain(req *http.Request, resp *http.Response, busy bool) {
 	n := resp.ContentLength
 	switch {
@@ -32,15 +32,7 @@ func drain(req *http.Request, resp *http.Response, busy bool) {
 	case 0 < n && n <= maxShort && !resp.Uncompressed && !busy:
 		drainShort(resp, make([]byte, n))
 	default:
-		ready := drainBehind(resp)
-		timer := time.NewTimer(patience)
-		defer timer.Stop()
-		select {
-		case <-ready:
-		case <-timer.C:
-			resp.Body.Close()
-			resp.Body = io.NopCloser(cut{})
-		}
+		drainAny(resp, busy)
 	}
 }
 
@@ -59,46 +51,32 @@ func drainShort(resp *http.Response, all []byte) {
 	resp.Body = readCloser{copied, body}
 }
 
-// drainBehind does so while others go on, and closes ready when it has.
-func drainBehind(resp *http.Response) (ready <-chan struct{}) {
-	d := &draining{body: resp.Body, ready: make(chan struct{})}
-	resp.Body = d
-	go d.begin()
-	return d.ready
-}
-
-// draining is a body whose beginning is being read. Who reads it waits for that.
-type draining struct {
-	body   io.ReadCloser
-	ready  chan struct{}
-	copied io.Reader // once ready
-}
-
-func (d *draining) begin() {
-	head, err := io.ReadAll(io.LimitReader(d.body, maxDrain+1))
-	if d.copied = bytes.NewReader(head); err != nil || len(head) > maxDrain {
-		d.copied = io.MultiReader(d.copied, d.body)
-		close(d.ready)
-		return
-	}
-	close(d.ready)
-	d.body.Close()
-}
-
-func (d *draining) Read(p []byte) (int, error) {
-	<-d.ready
-	return d.copied.Read(p)
-}
-
-// Close does not wait for the Close of a body that hangs: that of a compressed
+// drainAny does not wait for the Close of a body that hangs: that of a compressed
 // one waits for the Read.
-func (d *draining) Close() error {
+func drainAny(resp *http.Response, busy bool) {
+	body := resp.Body
+	copied := make(chan io.ReadCloser, 1)
+	go func() {
+		head, err := io.ReadAll(io.LimitReader(body, maxDrain+1))
+		if err != nil || len(head) > maxDrain {
+			copied <- readCloser{io.MultiReader(bytes.NewReader(head), body), body}
+			return
+		}
+		if !busy {
+			body.Close()
+		}
+		copied <- io.NopCloser(bytes.NewReader(head))
+		if busy {
+			body.Close()
+		}
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
-	case <-d.ready:
-		return d.body.Close()
-	default:
-		go d.body.Close()
-		return nil
+	case resp.Body = <-copied:
+	case <-timer.C:
+		go body.Close()
+		resp.Body = io.NopCloser(cut{})
 	}
 }
 

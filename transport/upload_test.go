@@ -8,10 +8,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
-
-	"github.com/rebearer/rebearer/tokencache"
-	"github.com/rebearer/rebearer/transport"
 )
 
 // B39: an upload waits for its 401, as that of a stream in both directions does. Over
@@ -98,36 +96,33 @@ func soon(t *testing.T, ask func() (*http.Response, error)) *http.Response {
 	return &http.Response{Body: http.NoBody}
 }
 
-// B40: the refresh may need the connection that the 401 came on.
-func TestARefreshOverTheOnlyConnection(t *testing.T) {
-	for name, length := range map[string]int{"a body that is kept": 10, "a body past the limit": 2 << 20} {
-		t.Run(name, func(t *testing.T) {
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				io.Copy(io.Discard, r.Body)
-				switch {
-				case r.URL.Path == "/token":
-					w.Header().Set("Content-Type", "application/json")
-					io.WriteString(w, `{"access_token":"new","token_type":"Bearer","refresh_token":"refresh-1"}`)
-				case r.Header.Get("Authorization") != "Bearer new":
-					unauthorized(w)
-				}
-			}))
-			defer server.Close()
-			base := server.Client().Transport.(*http.Transport).Clone()
-			base.MaxConnsPerHost = 1
-			defer base.CloseIdleConnections()
-			c := &tokencache.Coordinator{Timeout: 4 * time.Second, Refresher: &transport.TokenEndpoint{URL: server.URL + "/token", ClientID: "bff", Base: base}}
-			settle(t, c)
-			cache := tokencache.New(c, tokencache.NewToken(tokencache.TokenFields{Access: "old", Refresh: "refresh-0"}))
-			ctx := tokencache.NewContext(t.Context(), cache)
-			resp, err := (&transport.Transport{Base: base, Origins: []string{server.URL}}).RoundTrip(newRequest(ctx, "POST", server.URL, unrewindable(make([]byte, length))))
-			if err != nil || cache.Err() != nil {
-				t.Fatal(err, cache.Err())
-			}
-			resp.Body.Close()
-			equal(t, "access token", cache.Token().Access(), "new")
+// B42: the refresh, which may need the connection of the 401, begins when that is
+// closed, and nobody else closes it at the same time.
+func TestTheRefreshBeginsWhenThe401IsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := &slowly{Reader: strings.NewReader("no")}
+		r := newStub(t, nil, nil)
+		r.transport.Base = baseFunc(func(req *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 401, ContentLength: -1, Body: body}, nil
 		})
-	}
+		closed := 0
+		r.issuer.before = func(context.Context) error { closed = body.closed; return errors.New("no") }
+		wantStatus(t, r.get(t), 401)
+		equal(t, "closed", closed, 1)
+		equal(t, "closed in the end", body.closed, 1)
+	})
+}
+
+// slowly is a body for one goroutine, whose Close takes a moment.
+type slowly struct {
+	io.Reader
+	closed int
+}
+
+func (s *slowly) Close() error {
+	time.Sleep(time.Millisecond)
+	s.closed++
+	return nil
 }
 
 // RFC 9110 section 9.3.2: the length that the answer to a HEAD names is not that of
