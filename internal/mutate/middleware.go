@@ -187,7 +187,7 @@ var middlewareMutations = []mutation{
 	{behaviours: "B55", file: "middleware/sessions.go", old: "err != nil || e.of != read {", new: "err != nil || e.of != read && false {"},
 	{behaviours: "B53", file: "middleware/keeper.go", old: "\tcase changed:\n", new: "\tcase changed && false:\n"},
 	{behaviours: "B53", file: "middleware/keeper.go", old: "\tk.cancel()\n", new: ""},
-	{behaviours: "B31", file: "middleware/signin.go", old: "kept || reasonOf(failed) != reason.StoreFormat, failed", new: "true, failed"},
+	{behaviours: "B31", file: "middleware/signin.go", old: "kept || reasonOf(failed) != reason.StoreFormat, failed", new: "true || reasonOf(failed) != reason.StoreFormat, failed"},
 	{behaviours: "B43", file: "middleware/answer.go", old: " || errors.Is(err, context.Cause(r.Context()))", new: ""},
 	{behaviours: "T-G6", file: "middleware/target.go", old: " && r.Method != http.MethodConnect {", new: " {"},
 	{behaviours: "B53", file: "middleware/keeper.go", old: "case time.Since(k.entry.used) >= k.auth.Sessions.idle()/2:", new: "case false:"},
